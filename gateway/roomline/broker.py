@@ -28,7 +28,7 @@ class PublishRejected(BrokerError):
 
 
 class BrokerUnavailable(BrokerError):
-    """The publication is not in the log: the broker cannot be reached, is blocked, or returned it."""
+    """The publication is not in the log: broker out of reach, blocked, or it was returned."""
 
 
 class PublishUnconfirmed(BrokerError):

@@ -158,9 +158,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _dumps(data: Any) -> str:
-    return well_formed(
-        json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    )
+    return well_formed(json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 
 
 def well_formed(text: str) -> str:
