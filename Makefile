@@ -1,0 +1,81 @@
+# The front door. Needs: make, git, python3 (3.11 to 3.13) and its venv module.
+# Everything else is installed into $(VENV), into js-client/node_modules, and for `make test`
+# as Debian packages if commands are missing.
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 9001
+# Put in front of long commands, for instance RUN="nice".
+RUN ?=
+
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+PYTEST := $(RUN) $(VENV)/bin/python -m pytest
+
+# Stamps: each stands for an installation and is older than what would change it.
+DEMO_READY := $(VENV)/.installed-demo
+TEST_READY := $(VENV)/.installed-test
+JS_READY := js-client/node_modules/.installed
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-fast test-slow lint format bench conformance-server packages clean
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
+
+demo: $(DEMO_READY) ## run the chat demo; BROKER=amqp://user:password@host for RabbitMQ, ARGS=... for its options
+	@$(VENV)/bin/python djangoapp/manage.py demo $(if $(BROKER),--broker '$(BROKER)') $(ARGS)
+
+test: packages lint test-fast test-slow ## install what tests need, lint, run every test
+
+test-fast: $(TEST_READY) $(JS_READY) ## the tests that need neither a broker nor a browser
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-slow: $(TEST_READY) $(JS_READY) ## the tests with a real broker and a real browser
+	$(PYTEST) -m slow $(ARGS)
+
+lint: $(TEST_READY) ## ruff, mypy, import contracts
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" lint-imports --no-cache
+	$(VENV)/bin/mypy gateway/roomline djangoapp bench
+
+format: $(TEST_READY) ## let ruff rewrite what it can
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(TEST_READY) ## measure the fan-out against a textbook server and a plain socket.send loop
+	$(RUN) $(VENV)/bin/python -m bench $(ARGS)
+
+conformance-server: $(DEMO_READY) ## the SockJS endpoints that the public protocol suite expects, on PORT
+	@$(VENV)/bin/python -m roomline.transport.conformance $(PORT)
+
+packages: ## Debian packages that the tests need, if their commands are missing
+	@sh scripts/debian-packages
+
+clean: ## remove everything that make has made
+	rm -rf $(VENV) js-client/node_modules .mypy_cache .ruff_cache .hypothesis
+	find gateway djangoapp tests bench -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf gateway/*.egg-info djangoapp/*.egg-info gateway/build djangoapp/build
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1): Python 3.11 to 3.13 is needed, name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	@echo "Making a virtual environment in $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(DEMO_READY): gateway/pyproject.toml djangoapp/pyproject.toml requirements/constraints.txt | $(VENV)/bin/python
+	@echo "Installing Roomline into $(VENV) (once)"
+	@$(PIP) install -c requirements/constraints.txt -e 'gateway[server]' -e djangoapp
+	@touch $@
+
+$(TEST_READY): $(DEMO_READY) requirements/test.txt
+	@echo "Installing the test tools into $(VENV) (once)"
+	@$(PIP) install -c requirements/constraints.txt -r requirements/test.txt
+	@touch $@
+
+$(JS_READY): js-client/package-lock.json
+	@echo "Installing the JavaScript tools (once)"
+	@cd js-client && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
