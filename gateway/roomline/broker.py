@@ -63,6 +63,9 @@ class Broker(Protocol):
     partitions: int
     """The number of partitions; they are numbered from 0."""
 
+    first_offset: int
+    """The offset that the first entry of a new log gets."""
+
     publisher: str
     """The name that the log states as `Envelope.publisher` of what this instance publishes."""
 

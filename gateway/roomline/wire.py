@@ -43,6 +43,10 @@ class InvalidData(ValueError):
     """Data that cannot be a publication's body; the text says why."""
 
 
+class DataTooLarge(InvalidData):
+    """Data that is longer as JSON than a broker takes."""
+
+
 class Sender(NamedTuple):
     """Who a publication is from, as its publisher vouches for it."""
 
@@ -133,7 +137,7 @@ def body_of(data: Any) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidData(f"data cannot be written as JSON: {error}") from None
     if len(body) > MAX_BODY_BYTES:
-        raise InvalidData(f"data is {len(body)} bytes of JSON, at most {MAX_BODY_BYTES} are taken")
+        raise DataTooLarge(f"data is {len(body)} bytes of JSON, at most {MAX_BODY_BYTES} are taken")
     return body
 
 

@@ -1,0 +1,87 @@
+"""What one client may ask of a node: sizes, counts, rates. All bytes and seconds."""
+
+from dataclasses import dataclass
+
+from roomline.wire import MAX_BODY_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLimits:
+    """The limits of a node and of each of its sessions."""
+
+    message_bytes: int = MAX_BODY_BYTES
+    """The longest SockJS message that a client may send (the transport enforces it)."""
+    outbox_bytes: int = 1 << 20
+    subscriptions: int = 100
+    unconfirmed: int = 100
+    """Publications of one session that may wait for the broker's confirmation."""
+    commands_per_second: float = 50
+    commands_burst: int = 200
+    publications_per_second: float = 20
+    publications_burst: int = 100
+    new_rooms_per_minute: float = 30
+    new_rooms_burst: int = 100
+    """How many rooms without any publication one principal may publish to."""
+    connect_timeout: float = 10
+    """How long a session may stay without an accepted ``connect``."""
+    hold_timeout: float = 10
+    """How long a command may wait for the node to catch up with the log."""
+    unreadable_timeout: float = 5
+    """How long a node that cannot read the log goes on as if it could."""
+    history_bytes: int = 256 << 20
+    """Memory for the histories of all rooms together."""
+    forget_rooms_after: float = 7 * 86_400
+    """When a room that nobody is subscribed to has nothing left in the log: its retention."""
+    index_entries: int = 1_000_000
+    dedup_window: int = 10_000
+    """Offsets within which a repeated message id is a repeat. The same on every node."""
+
+
+class TokenBucket:
+    """`rate` a second on average, `burst` at once. The time is an argument, in seconds."""
+
+    __slots__ = ("_burst", "_rate", "_tokens", "_updated")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._tokens = float(burst)
+        self._updated = now
+
+    def take(self, now: float) -> bool:
+        """Use one token; False if there is none."""
+        self._refill(now)
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def full(self, now: float) -> bool:
+        """Whether nothing was taken lately: a full bucket may be forgotten."""
+        self._refill(now)
+        return self._tokens >= self._burst
+
+    def _refill(self, now: float) -> None:
+        # A clock that was set back must not freeze the bucket: it only stops refilling.
+        self._tokens = min(self._burst, self._tokens + max(0, now - self._updated) * self._rate)
+        self._updated = now
+
+
+class Allowances:
+    """One bucket for each principal, forgotten when full, so that memory follows activity."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._buckets: dict[str, TokenBucket] = {}
+        self._sweep_at = 1000
+
+    def take(self, principal: str, now: float) -> bool:
+        """Use one of the principal's tokens; False if there is none."""
+        bucket = self._buckets.get(principal)
+        if bucket is None:
+            if len(self._buckets) >= self._sweep_at:
+                self._buckets = {p: b for p, b in self._buckets.items() if not b.full(now)}
+                self._sweep_at = max(1000, 2 * len(self._buckets))
+            bucket = self._buckets[principal] = TokenBucket(self._rate, self._burst, now)
+        return bucket.take(now)

@@ -1,0 +1,171 @@
+"""Who may connect, read and write: namespaces' rules over the grants of tokens."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from roomline.core.codec import ProtocolError
+from roomline.core.codes import ErrorCode
+from roomline.core.messages import User
+from roomline.tokens import (
+    Grants,
+    Keyring,
+    RoomClaims,
+    TokenError,
+    TokenExpired,
+    verify_connection,
+    verify_room,
+)
+from roomline.wire import InvalidName, check_room, namespace_of, shorten, user_room
+
+NOTICES_ROOM: Final = "system.notices"
+"""The room that every client hears without subscribing, if its namespace is configured."""
+
+
+class Rule(Enum):
+    """Whom a namespace lets do something: a ceiling over whatever tokens grant."""
+
+    PUBLIC = "public"
+    AUTHENTICATED = "authenticated"
+    TOKEN = "token"  # noqa: S105 - the name of a rule: only with a grant or a room token
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """The rules of all rooms whose first word it is. `history` counts publications, its age is
+    in seconds."""
+
+    read: Rule
+    write: Rule
+    history: int
+    history_age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who a session acts for. `id` is never shown to other clients."""
+
+    id: str
+    user: User | None
+    grants: Grants
+    expires: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a room token adds to a subscription: until when, and whether to publish too."""
+
+    expires: float | None = None
+    write: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules of a gateway. Without `keys` no token is accepted."""
+
+    namespaces: Mapping[str, Namespace]
+    keys: Keyring | None
+    anonymous: bool
+
+    def authenticate(self, token: str | None, client: str, now: float) -> Principal:
+        """The principal of a connection; raises `ProtocolError`.
+
+        `client` is the random id of an anonymous client.
+        """
+        if token is None:
+            if not self.anonymous:
+                raise ProtocolError(
+                    ErrorCode.TOKEN_REQUIRED,
+                    "connect needs a token: anonymous clients are not accepted here",
+                )
+            return Principal(f"anonymous:{client}", None, Grants(), None)
+        try:
+            claims = verify_connection(self._keyring(), token, now)
+        except TokenError as error:
+            raise _refused(error) from None
+        user = User(id=claims.user_id, name=claims.name)
+        return Principal(f"user:{user.id}", user, claims.grants, claims.expires)
+
+    def automatic_rooms(self, principal: Principal) -> list[str]:
+        """The rooms that push to this principal without a subscribe."""
+        rooms = [NOTICES_ROOM]
+        if principal.user is not None:
+            rooms.append(user_room(principal.user.id))
+        return [room for room in rooms if namespace_of(room) in self.namespaces]
+
+    def check_read(self, principal: Principal, room: str, token: str | None, now: float) -> Access:
+        """Raise `ProtocolError` unless the principal may read the room, with `token` or without."""
+        rule = self.namespace(room).read
+        claims = None if token is None else self._room_claims(principal, room, token, now)
+        if room in self.automatic_rooms(principal):
+            return Access()
+        if rule is Rule.TOKEN and claims is not None:
+            return Access(claims.expires, claims.write)
+        if rule is Rule.TOKEN and principal.user is not None:
+            if not principal.grants.may_read(room):
+                raise ProtocolError(
+                    ErrorCode.ROOM_TOKEN_REQUIRED, f"room {room!r} needs a room token to be read"
+                )
+            return Access()
+        self._check_simple(rule, principal, room, "read")
+        return Access()
+
+    def check_write(self, principal: Principal, room: str, access: Access | None) -> None:
+        """Raise `ProtocolError` unless the principal may publish to the room. `access` is what
+        its subscription to that room got, if there is one."""
+        rule = self.namespace(room).write
+        if rule is Rule.TOKEN and principal.user is not None:
+            if not principal.grants.may_write(room) and not (access and access.write):
+                raise ProtocolError(
+                    ErrorCode.FORBIDDEN, f"no token lets this client publish to room {room!r}"
+                )
+            return
+        self._check_simple(rule, principal, room, "published to")
+
+    def namespace(self, room: str) -> Namespace:
+        """The namespace of a room; raises `ProtocolError` for a bad name or unknown namespace."""
+        try:
+            check_room(room)
+        except InvalidName as error:
+            raise ProtocolError(ErrorCode.ROOM_INVALID, str(error)) from None
+        namespace = self.namespaces.get(namespace_of(room))
+        if namespace is None:
+            raise ProtocolError(
+                ErrorCode.ROOM_UNKNOWN,
+                f"room {shorten(room)} is in no namespace of this gateway;"
+                f" there are {', '.join(sorted(self.namespaces))}",
+            )
+        return namespace
+
+    def _check_simple(self, rule: Rule, principal: Principal, room: str, verb: str) -> None:
+        if rule is Rule.PUBLIC or (rule is Rule.AUTHENTICATED and principal.user is not None):
+            return
+        whom = {Rule.NONE: "by no client"}.get(rule, "by authenticated clients only")
+        raise ProtocolError(ErrorCode.FORBIDDEN, f"room {room!r} may be {verb} {whom}")
+
+    def _room_claims(self, principal: Principal, room: str, token: str, now: float) -> RoomClaims:
+        try:
+            claims = verify_room(self._keyring(), token, now)
+        except TokenError as error:
+            raise _refused(error) from None
+        if claims.room != room:
+            raise ProtocolError(
+                ErrorCode.TOKEN_INVALID,
+                f"the token is for room {shorten(claims.room)}, not {room!r}",
+            )
+        if principal.user is None or principal.user.id != claims.user_id:
+            raise ProtocolError(ErrorCode.TOKEN_INVALID, "the room token is for another user")
+        return claims
+
+    def _keyring(self) -> Keyring:
+        if self.keys is None:
+            raise TokenError("this gateway has no keys to check tokens with")
+        return self.keys
+
+
+def _refused(error: TokenError) -> ProtocolError:
+    expired = isinstance(error, TokenExpired)
+    code = ErrorCode.TOKEN_EXPIRED if expired else ErrorCode.TOKEN_INVALID
+    return ProtocolError(code, str(error))
