@@ -1,0 +1,1 @@
+"""Implementations of `roomline.broker.Broker`. They do not know each other."""
