@@ -5,8 +5,11 @@ node never short-cuts, so that every node shows the same order.
 """
 
 import asyncio
+import contextlib
 import heapq
+import itertools
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -43,10 +46,26 @@ _TICK = 0.25
 """Seconds between two looks at deadlines. Tokens and time-outs need no finer clock."""
 
 
+_READ_THE_LOG = messages.Connect | messages.Subscribe | messages.History
+"""Commands whose answer depends on what has been read of the log."""
+_NEED_THE_LOG = _READ_THE_LOG | messages.Refresh
+"""Commands that a node refuses while it is cut off: a revocation might be waiting in the log."""
+
+
 class LiveSession:
     """A session with its link and its outbox: what the transport knows as its `Peer`."""
 
-    __slots__ = ("_node", "closed", "held", "link", "outbox", "sent", "session", "unconfirmed")
+    __slots__ = (
+        "_node",
+        "closed",
+        "held",
+        "link",
+        "outbox",
+        "sent",
+        "session",
+        "unconfirmed",
+        "watched",
+    )
 
     def __init__(self, node: "Node", link: Link, session: Session, outbox: Outbox) -> None:
         self._node = node
@@ -57,6 +76,9 @@ class LiveSession:
         """Messages without an id that were queued to this session."""
         self.unconfirmed = 0
         self.held = 0
+        """Commands that wait for the node to read further."""
+        self.watched = math.inf
+        """When the node looks at this session's deadline next."""
         self.closed = False
 
     def receive(self, text: str) -> None:
@@ -122,10 +144,14 @@ class Node:
         self._cut_off_since: float | None = None
         self._draining = False
         self._flush_wanted: list[LiveSession] = []
-        self._overflowed: list[LiveSession] = []
+        self._overflowed: set[LiveSession] = set()
         self._flush_scheduled = False
         self._held: list[_Held] = []
+        self._awaited = math.inf
+        """The lowest offset that a held command waits for."""
         self._deadlines: list[tuple[float, int, LiveSession]] = []
+        self._tiebreak = itertools.count()
+        self._left = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
@@ -153,9 +179,10 @@ class Node:
         for place, live in enumerate(leaving):
             after = int(1000 * 0.8 * seconds * place / len(leaving))
             self._push(live, messages.Reconnect(after_ms=after))
-        deadline = self._loop.time() + seconds
-        while self.sessions and self._loop.time() < deadline:
-            await asyncio.sleep(0.05)
+        if self.sessions:
+            self._left.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._left.wait(), seconds)
         for live in list(self.sessions):
             self._disconnect(live, Disconnect.DRAINING)
         # One turn for the close frames to be written.
@@ -224,7 +251,10 @@ class Node:
             self._run(live, live.session.refuse(error, now))
             return
         self.counters.commands[type(command).__name__.lower()] += 1
-        if self._must_wait(live, command):
+        if self._cut_off_long(now) and isinstance(command, _NEED_THE_LOG):
+            reason = "this node cannot read the log now"
+            self._fail(live, command.id, ErrorCode.UNAVAILABLE, reason)
+        elif self._must_wait(live, command):
             self._hold(live, command, now)
         else:
             self._handle(live, command, now)
@@ -238,19 +268,20 @@ class Node:
         """A client has left."""
         self._leave(live)
         self.sessions.discard(live)
+        if not self.sessions:
+            self._left.set()
 
     def wants_flush(self, live: LiveSession) -> None:
         """An outbox has its first message: it is written at the end of this turn of the loop,
         together with whatever else comes in it."""
         self._flush_wanted.append(live)
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
+        self._schedule_flush()
 
     def overflowed(self, live: LiveSession) -> None:
         """An outbox is full. The client is disconnected at the end of this turn, because rooms
         must not change while one of them pushes."""
-        self._overflowed.append(live)
+        self._overflowed.add(live)
+        self._schedule_flush()
 
     # What the broker calls (`Listener`).
 
@@ -261,9 +292,8 @@ class Node:
             self.counters.repeats += 1
         else:
             self.counters.pushes += len(room.subscribers)
-        if self._held and self._caught_up and not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
+        if offset >= self._awaited:
+            self._schedule_flush()
 
     def caught_up(self) -> None:
         self._caught_up = True
@@ -282,7 +312,7 @@ class Node:
         log.error("the log is another one now, subscriptions end: %s", reason)
         self._caught_up = False
         self.rooms.clear()
-        for live in self.sessions:
+        for live in list(self.sessions):
             for room in list(live.session.subscriptions):
                 self._run(live, live.session.end(room, Unsubscribed.LOG_RESET))
 
@@ -296,25 +326,23 @@ class Node:
 
     def _readable_for(self, command: Command) -> bool:
         """Whether the node has read as far as this command needs."""
-        if not isinstance(command, messages.Connect | messages.Subscribe | messages.History):
+        if not isinstance(command, _READ_THE_LOG):
             return True
-        since = getattr(command, "since", None)
-        position = Position.parse(since) if since else None
-        return self._caught_up and (
-            position is None or position.offset <= self.rooms.index.last.offset
-        )
+        return self._caught_up and _awaited_offset(command) <= self.rooms.index.last.offset
 
     def _hold(self, live: LiveSession, command: Command, now: float) -> None:
-        if live.held >= self._limits.subscriptions:
+        if live.held >= self._limits.held or len(self._held) >= self._limits.held_in_total:
             self._fail(live, command.id, ErrorCode.CATCHING_UP, "too many commands wait already")
             return
         live.held += 1
         self._held.append(_Held(live, command, now + self._limits.hold_timeout))
+        self._awaited = min(self._awaited, _awaited_offset(command))
 
     def _release_held(self) -> None:
         """Handle the commands that can be handled now, or that have waited long enough."""
         now = self._clock()
         waiting, self._held = self._held, []
+        self._awaited = math.inf
         blocked: set[LiveSession] = set()
         for held in waiting:
             live, command, deadline = held
@@ -324,6 +352,7 @@ class Node:
             if not expired and (live in blocked or not self._readable_for(command)):
                 blocked.add(live)
                 self._held.append(held)
+                self._awaited = min(self._awaited, _awaited_offset(command))
                 continue
             live.held -= 1
             if self._caught_up:
@@ -338,11 +367,6 @@ class Node:
     # Effects.
 
     def _handle(self, live: LiveSession, command: Command, now: float) -> None:
-        if self._cut_off_long(now) and isinstance(
-            command, messages.Connect | messages.Subscribe | messages.History | messages.Refresh
-        ):
-            self._fail(live, command.id, ErrorCode.UNAVAILABLE, "this node cannot read the log now")
-            return
         self._run(live, live.session.handle(command, now))
         self._watch(live)
 
@@ -509,13 +533,18 @@ class Node:
         wanted, self._flush_wanted = self._flush_wanted, []
         for live in wanted:
             live.link.flush()
-        overflowed, self._overflowed = self._overflowed, []
+        overflowed, self._overflowed = self._overflowed, set()
         for live in overflowed:
             # What it has not read would be in its way: it comes back and recovers.
             live.outbox.take()
             self._disconnect(live, Disconnect.SLOW)
-        if self._held and self._caught_up:
+        if self._caught_up and self.rooms.index.last.offset >= self._awaited:
             self._release_held()
+
+    def _schedule_flush(self) -> None:
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
 
     def _disconnect(self, live: LiveSession, disconnect: Disconnect) -> None:
         if live.closed:
@@ -541,17 +570,31 @@ class Node:
     def _watch(self, live: LiveSession) -> None:
         """Have `_tick` look at a session when its deadline comes."""
         deadline = live.session.deadline
-        if deadline is not None:
-            heapq.heappush(self._deadlines, (deadline, id(live), live))
+        if deadline is None or deadline >= live.watched or live.closed:
+            return
+        live.watched = deadline
+        heapq.heappush(self._deadlines, (deadline, next(self._tiebreak), live))
+        if len(self._deadlines) > 2 * len(self.sessions) + 1000:
+            # Sessions that have left would otherwise stay until their tokens expire.
+            self._deadlines = [entry for entry in self._deadlines if not entry[2].closed]
+            heapq.heapify(self._deadlines)
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(_TICK, self._tick)
         now = self._clock()
         while self._deadlines and self._deadlines[0][0] <= now:
             live = heapq.heappop(self._deadlines)[2]
+            live.watched = math.inf
             if not live.closed:
                 self._run(live, live.session.tick(now))
                 self._watch(live)
         if self._held:
             self._release_held()
         self.rooms.expire(now)
+
+
+def _awaited_offset(command: Command) -> int:
+    """The offset that must have been read before `command` can be answered; -1: any will do."""
+    since = command.since if isinstance(command, messages.Subscribe) else None
+    position = Position.parse(since) if since is not None else None
+    return -1 if position is None else position.offset

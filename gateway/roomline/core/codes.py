@@ -29,7 +29,11 @@ class ErrorCode(Enum):
     LIMIT_REACHED = ("limit_reached", False, "the session holds as many as it may")
     RATE_LIMITED = ("rate_limited", True, "too many commands: slow down")
     CATCHING_UP = ("catching_up", True, "this node has not read the log that far yet")
-    UNAVAILABLE = ("unavailable", True, "the broker did not take it: retry with the same key")
+    UNAVAILABLE = (
+        "unavailable",
+        True,
+        "the broker cannot be reached: try again, publish with the same key",
+    )
     REJECTED = ("rejected", False, "the broker refuses this publication")
     DRAINING = ("draining", True, "this node is leaving: connect elsewhere")
 
