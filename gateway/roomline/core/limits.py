@@ -24,11 +24,11 @@ class NodeLimits:
     """How many rooms without any publication one principal may publish to."""
     connect_timeout: float = 10
     """How long a session may stay without an accepted ``connect``."""
-    hold_timeout: float = 5
-    """How long a command may wait for the node to catch up with the log."""
-    held: int = 16
+    waiting_timeout: float = 5
+    """How long a command may wait for the node to read further in the log."""
+    waiting: int = 16
     """Commands of one session that may wait so."""
-    held_in_total: int = 10_000
+    waiting_in_total: int = 10_000
     unreadable_timeout: float = 5
     """How long a node that cannot read the log goes on as if it could."""
     history_bytes: int = 256 << 20

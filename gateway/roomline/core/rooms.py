@@ -58,6 +58,10 @@ class Rooms:
     def __contains__(self, name: str) -> bool:
         return name in self._rooms
 
+    def in_log(self, name: str) -> bool:
+        """Whether the log holds a publication of that room, as far as this node knows."""
+        return name in self._rooms and self._rooms[name].head is not None
+
     def clear(self) -> None:
         """The log is another one now: keep nothing, and nobody live."""
         self.index.clear()
@@ -100,24 +104,18 @@ class Rooms:
             self._shrink()
         return room
 
-    def page(
-        self, name: str, since: Position | None, malformed: bool, history: int, max_size: int
-    ) -> Page:
+    def page(self, name: str, since: str | None, history: int, max_size: int) -> Page:
         """What a subscriber of room `name` is told first.
 
-        With a position that can be continued from: what came after it, in pages of `max_size`.
-        Otherwise the latest `history` publications, as far as they fit into `max_size`.
+        With the text of a position that can be continued from: what came after it, in pages of
+        `max_size`. Otherwise the latest `history` publications, as far as they fit into it.
         """
         room = self.room(name)
         doubt = None
-        if malformed:
-            doubt = Unrecoverable.MALFORMED
-        elif since is not None:
-            doubt = self.index.doubt(since)
-            missed = room.history.since(since.offset) if doubt is None else None
+        if since is not None:
+            missed, doubt = self._missed(room, since)
             if missed is not None:
                 return self._first_page(room, missed, max_size)
-            doubt = doubt or Unrecoverable.EVICTED
         latest = _fitting(reversed(room.history.latest(history)), max_size)
         latest.reverse()
         return Page(latest, str(self.index.last), room.head, doubt, False)
@@ -141,6 +139,18 @@ class Rooms:
         """A subscriber has left room `name`."""
         if room := self._rooms.get(name):
             self._forget_if_empty(room, now)
+
+    def _missed(
+        self, room: Room, since: str
+    ) -> tuple[list[Publication] | None, Unrecoverable | None]:
+        """The room's publications after a position, or why they cannot be told."""
+        position = Position.parse(since)
+        if position is None:
+            return None, Unrecoverable.MALFORMED
+        if doubt := self.index.doubt(position):
+            return None, doubt
+        missed = room.history.since(position.offset)
+        return missed, Unrecoverable.EVICTED if missed is None else None
 
     def _first_page(self, room: Room, missed: list[Publication], max_size: int) -> Page:
         page = _fitting(iter(missed), max_size)
