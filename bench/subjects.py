@@ -1,0 +1,91 @@
+"""The servers that are compared: how each is started on its own core, and spoken to."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.crowd import Dialogue
+
+START_SECONDS = 30.0
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Subject(NamedTuple):
+    """A server to measure; `command` gives the child's arguments for a port."""
+
+    name: str
+    command: Callable[[int], Sequence[str]]
+    dialogue: Dialogue
+
+
+class Server:
+    """A subject that runs on its own core, `port` is where it listens."""
+
+    def __init__(self, subject: Subject, core: int) -> None:
+        self.port = _free_port()
+        self._process = subprocess.Popen(
+            subject.command(self.port), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        os.sched_setaffinity(self._process.pid, {core})  # before it has started a thread
+        deadline = time.monotonic() + START_SECONDS
+        while not self._listens():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"{subject.name} did not start: {self._process.args!r}")
+            time.sleep(0.05)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def cpu_seconds(self) -> float:
+        """The processor time that all its threads have used."""
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        fields = stat.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def stop(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+
+
+@contextmanager
+def running(subject: Subject, core: int) -> Iterator[Server]:
+    """The subject, started, and ended afterwards."""
+    server = Server(subject, core)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def textbook() -> Subject:
+    """sockjs-tornado as it comes."""
+    return _plain("textbook sockjs-tornado", "bench.textbook", "/bench/0/c{:04}/websocket")
+
+
+def send_loop() -> Subject:
+    """One frame, and ``socket.send`` in a loop."""
+    return _plain("plain socket.send loop", "bench.sendloop", "/{}")
+
+
+def _plain(name: str, module: str, path: str) -> Subject:
+    return Subject(
+        name,
+        lambda port: [sys.executable, "-m", module, str(port)],
+        Dialogue(path=path.format, greeting=lambda number: [], publish=lambda number, text: text),
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
