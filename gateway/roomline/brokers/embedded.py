@@ -1,0 +1,415 @@
+"""The broker of one machine: publishes to and follows a `SqliteLog`, with no server to install.
+
+A thread of its own does everything that touches the file, so that a slow disk never holds up the
+event loop. It sleeps until there is something to append or `POLL_SECONDS` have passed, appends
+what waits in one transaction, and reads what is new, its own appends at once.
+
+::
+
+    publish ──▶ waiting ──▶ _Worker (thread) ──▶ SqliteLog
+    listener ◀── call_soon_threadsafe ◀───┘
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from roomline.broker import (
+    BrokerError,
+    BrokerUnavailable,
+    Listener,
+    PublishRejected,
+    PublishUnconfirmed,
+    Start,
+)
+from roomline.sqlitelog import (
+    DEFAULT_RETENTION_BYTES,
+    DEFAULT_RETENTION_SECONDS,
+    Extent,
+    LogError,
+    LogReplaced,
+    LogUnavailable,
+    LogUnconfirmed,
+    LogUnusable,
+    SqliteLog,
+    check_envelope,
+)
+from roomline.wire import Envelope, InvalidData, InvalidName, fingerprint_of, namespace_of
+
+PUBLISHER: Final = "roomline"
+"""What the log states as `Envelope.publisher` of a gateway's publications."""
+POLL_SECONDS: Final = 0.005
+"""How often the log is asked whether another process has changed it."""
+TRIM_SECONDS: Final = 30.0
+MAX_WAITING: Final = 1000
+"""Publications that wait for the disk; more are answered `BrokerUnavailable`."""
+APPEND_BATCH: Final = 500
+READ_BATCH: Final = 500
+DELIVERIES_PER_TURN: Final = 100
+"""Deliveries in one turn of the event loop: others get their turn while a long log is read."""
+CLOSE_SECONDS: Final = 5.0
+"""How long `close` waits; more than an append waits for a locked file."""
+
+_BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+_logger = logging.getLogger(__name__)
+
+
+class _Waiting(NamedTuple):
+    envelope: Envelope
+    confirmed: asyncio.Future[None]
+
+
+class EmbeddedBroker:
+    """A `roomline.broker.Broker` on the file at `path`, for one event loop.
+
+    Rooms outside `namespaces` are not routed. Retention (seconds, bytes) is that of `SqliteLog`;
+    every broker on the file trims it. Confirmed means: as durable as `roomline.sqlitelog` states.
+    A file that is deleted while the broker runs is made anew and read from its beginning.
+    """
+
+    partitions = 1
+    publisher = PUBLISHER
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        namespaces: Collection[str],
+        *,
+        retention_seconds: float = DEFAULT_RETENTION_SECONDS,
+        retention_bytes: int = DEFAULT_RETENTION_BYTES,
+    ) -> None:
+        self._namespaces = frozenset(namespaces)
+        self._open = lambda: SqliteLog(
+            path, retention_seconds=retention_seconds, retention_bytes=retention_bytes
+        )
+        self._worker: _Worker | None = None
+        self._closed = False
+
+    async def start(self, listener: Listener, start: Start) -> None:
+        """See `roomline.broker.Broker.start`. Once per instance.
+
+        An offset beyond what the log has ever given out is not waited for: the log was replaced,
+        and `log_reset` says so.
+        """
+        if self._worker is not None or self._closed:
+            raise RuntimeError("a broker is started once: make another one to read again")
+        if isinstance(start, datetime) and start.tzinfo is None:
+            raise ValueError(f"the time {start} has no time zone, and one is needed")
+        self._worker = _Worker(self._open, asyncio.get_running_loop(), listener, start)
+        self._worker.thread.start()
+        await self._worker.started
+
+    def publish(self, envelope: Envelope) -> asyncio.Future[None]:
+        """See `roomline.broker.Broker.publish`."""
+        confirmed = asyncio.get_running_loop().create_future()
+        try:
+            worker = self._accept(envelope)
+        except BrokerError as error:
+            confirmed.set_exception(error)
+        else:
+            worker.append(_Waiting(envelope._replace(publisher=PUBLISHER), confirmed))
+        return confirmed
+
+    def _accept(self, envelope: Envelope) -> "_Worker":
+        try:
+            check_envelope(envelope)
+        except (InvalidName, InvalidData) as error:
+            raise PublishRejected(str(error)) from None
+        if namespace_of(envelope.room) not in self._namespaces:
+            raise BrokerUnavailable(
+                f"room {envelope.room!r} is not routed to the log: its namespace is none of"
+                f" {', '.join(sorted(self._namespaces))}"
+            )
+        if self._closed or self._worker is None or self._worker.ended.is_set():
+            raise BrokerUnavailable("this broker is not started, or was closed")
+        if len(self._worker.waiting) >= MAX_WAITING:
+            raise BrokerUnavailable(
+                f"{MAX_WAITING} publications wait for the disk already, more are not taken"
+            )
+        return self._worker
+
+    async def close(self) -> None:
+        """See `roomline.broker.Broker.close`. Takes at most `CLOSE_SECONDS`. Idempotent."""
+        self._closed = True
+        if self._worker is not None:
+            await self._worker.close()
+
+
+class _Worker:
+    """The thread and what it owns: the log, and how far it has been read.
+
+    The two sides share `waiting`, `_wake`, `_closing` and `_delivering`; all else the thread
+    tells the event loop by callbacks.
+    """
+
+    def __init__(
+        self,
+        open_log: Callable[[], SqliteLog],
+        loop: asyncio.AbstractEventLoop,
+        listener: Listener,
+        start: Start,
+    ) -> None:
+        self.thread = threading.Thread(target=self._run, name="roomline-log", daemon=True)
+        self.started: asyncio.Future[None] = loop.create_future()
+        self.ended = asyncio.Event()
+        self.waiting: deque[_Waiting] = deque()
+        self._appending: list[_Waiting] = []
+        self._open_log = open_log
+        self._loop = loop
+        self._listener = listener
+        self._wake = threading.Event()
+        self._closing = False
+        self._delivering = False  # a batch is with the event loop: nothing else is read or told
+
+        self._start: Start | None = start  # until the log could be opened
+        self._log: SqliteLog | None = None
+        self._epoch = ""
+        self._position = 0  # everything up to this offset has been handed to the event loop
+        self._fingerprint: int | None = None  # of the entry there, if it was handed over
+        self._target: int | None = None  # having read up to here is having caught up
+        self._changes: int | None = None  # the log's number when it was last read to its end
+        self._trim_at = 0.0
+        self._trouble = ""  # why the log cannot be read, as the listener was told
+        self._failures = 0
+        self._retry_at = 0.0
+
+    # The event loop's side.
+
+    def append(self, waiting: _Waiting) -> None:
+        self.waiting.append(waiting)
+        self._wake.set()
+
+    async def close(self) -> None:
+        self._closing = True
+        self._wake.set()
+        try:
+            await asyncio.wait_for(self.ended.wait(), CLOSE_SECONDS)
+        except TimeoutError:
+            _logger.warning("the log did not let go within %s seconds", CLOSE_SECONDS)
+            _settle(self._appending, PublishUnconfirmed("closed while the disk was writing"))
+            self._end_in_loop()
+
+    def _deliver_in_loop(self, entries: deque[tuple[int, Envelope]], caught_up: bool) -> None:
+        for _ in range(min(len(entries), DELIVERIES_PER_TURN)):
+            if self._closing:
+                return
+            offset, envelope = entries.popleft()
+            self._listener.deliver(0, offset, envelope)
+        if entries:
+            self._loop.call_soon(self._deliver_in_loop, entries, caught_up)
+            return
+        if caught_up:
+            self._notify_in_loop(self._listener.caught_up)
+        self._delivering = False
+        self._wake.set()
+
+    def _notify_in_loop(self, callback: Callable[..., None], *reason: str) -> None:
+        if not self._closing:
+            callback(*reason)
+
+    def _end_in_loop(self) -> None:
+        """Nothing more comes from the thread: leave nobody waiting."""
+        self.ended.set()
+        _settle(
+            self._take(MAX_WAITING),
+            BrokerUnavailable("the log was closed before the disk came to it"),
+        )
+        _finish(self.started, BrokerError("the log was closed before it could be read"))
+
+    # The thread's side.
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                self._turn()
+                self._wake.wait(POLL_SECONDS)
+                self._wake.clear()
+            while self.waiting:
+                self._append_waiting()
+        except _LoopEnded:
+            _logger.warning("the event loop ended and its log was not closed")
+        except Exception:
+            # A defect. The node must not look ready while nobody reads.
+            _logger.exception("the thread that reads the log has failed")
+            self._tell(self._notify_in_loop, self._listener.cut_off, "the log's thread has failed")
+        finally:
+            self._let_go()
+            with contextlib.suppress(_LoopEnded):
+                self._tell(self._end_in_loop)
+
+    def _turn(self) -> None:
+        if self._log is None and not self._delivering and time.monotonic() >= self._retry_at:
+            self._attempt(self._begin)
+        if self.waiting:
+            self._append_waiting()
+        if self._log is not None and not self._delivering:
+            self._attempt(self._read)
+            self._trim()
+
+    def _attempt(self, act: Callable[[], None]) -> None:
+        """Do something with the log. If that fails, let go of it and tell the listener."""
+        try:
+            act()
+        except LogError as error:
+            first = self._start is not None and self._failures == 0
+            self._let_go()
+            if first and isinstance(error, LogUnusable):
+                self._closing = True
+                self._tell(_finish, self.started, BrokerError(str(error)))
+                return
+            wait = _BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS) - 1)]
+            self._retry_at = time.monotonic() + wait
+            self._failures += 1
+            # A replaced file is worth a reset, not an alarm, if it can be opened.
+            if not self._trouble and not isinstance(error, LogReplaced):
+                self._trouble = str(error)
+                self._tell(self._notify_in_loop, self._listener.cut_off, self._trouble)
+            if first:
+                self._tell(_finish, self.started)
+
+    def _begin(self) -> None:
+        """Open the log, and find where to read on."""
+        self._log = log = self._open_log()
+        extent = log.extent()
+        if self._start is not None:
+            self._epoch = extent.epoch
+            self._position = _first_to_read(log, extent, self._start) - 1
+            self._start = None
+            self._tell(_finish, self.started)
+        elif not self._continues(log, extent):
+            self._reset(extent, "the log was replaced")
+        self._target = extent.last
+        self._changes = None
+
+    def _continues(self, log: SqliteLog, extent: Extent) -> bool:
+        """Whether the log still has the entry at our position, as far as can be known."""
+        if extent.epoch != self._epoch or extent.last < self._position:
+            return False
+        entry = log.read(self._position - 1, 1)
+        if self._fingerprint is None or not entry or entry[0][0] != self._position:
+            return True  # trimmed: `_read` finds whether anything was missed
+        return fingerprint_of(entry[0][1]) == self._fingerprint
+
+    def _reset(self, extent: Extent, reason: str) -> None:
+        self._epoch = extent.epoch
+        self._position = extent.first - 1
+        self._fingerprint = None
+        self._target = extent.last
+        self._changes = None
+        self._tell(self._notify_in_loop, self._listener.log_reset, reason)
+
+    def _read(self) -> None:
+        """Hand the next batch to the event loop, if there is one."""
+        log = self._opened()
+        changes = log.changes()
+        if changes == self._changes:
+            return
+        entries = log.read(self._position, READ_BATCH)
+        extent = log.extent()
+        self._failures, self._trouble = 0, ""
+        if extent.epoch != self._epoch or extent.last < self._position:
+            self._reset(extent, "the log was replaced")
+            return
+        # Trimming can overtake between the two questions: an entry in hand was not missed.
+        missing = not entries or entries[0][0] != self._position + 1
+        if missing and extent.first > self._position + 1:
+            self._reset(
+                extent,
+                f"the log was trimmed to offset {extent.first} while this node had read"
+                f" to {self._position} only",
+            )
+            return
+        if entries:
+            self._position = entries[-1][0]
+            self._fingerprint = fingerprint_of(entries[-1][1])
+        if len(entries) < READ_BATCH:
+            self._changes = changes
+        caught_up = self._target is not None and (not entries or self._position >= self._target)
+        if caught_up:
+            self._target = None
+        if entries or caught_up:
+            self._delivering = True
+            self._tell(self._deliver_in_loop, deque(entries), caught_up)
+
+    def _append_waiting(self) -> None:
+        self._appending = self._take(APPEND_BATCH)
+        error: BrokerError | None = None
+        try:
+            self._opened().append([waiting.envelope for waiting in self._appending])
+        except LogUnconfirmed as problem:
+            error = PublishUnconfirmed(str(problem))
+        except LogError as problem:
+            error = BrokerUnavailable(str(problem))
+        else:
+            self._changes = None  # the log's number ignores our own appends
+        self._tell(_settle, self._appending, error)
+
+    def _trim(self) -> None:
+        # Not before having caught up: a node must not delete what it has yet to read.
+        if self._log is None or self._target is not None or time.monotonic() < self._trim_at:
+            return
+        try:
+            if self._log.trim(time.time()):
+                return  # there may be more, in the next turn
+        except LogError as error:
+            _logger.warning("%s; trying again in %s seconds", error, TRIM_SECONDS)
+        self._trim_at = time.monotonic() + TRIM_SECONDS
+
+    def _take(self, limit: int) -> list[_Waiting]:
+        batch = []
+        with contextlib.suppress(IndexError):  # the other side may be taking too, at the very end
+            while len(batch) < limit:
+                batch.append(self.waiting.popleft())
+        return batch
+
+    def _opened(self) -> SqliteLog:
+        if self._log is None:
+            raise LogUnavailable(self._trouble or "the log is being opened")
+        return self._log
+
+    def _let_go(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:
+            raise _LoopEnded from None
+
+
+class _LoopEnded(Exception):
+    """The event loop was closed, so there is nobody to tell anything."""
+
+
+def _first_to_read(log: SqliteLog, extent: Extent, start: Start) -> int:
+    if start == "first":
+        return extent.first
+    if start == "next":
+        return extent.last + 1
+    if isinstance(start, datetime):
+        return log.offset_at(start)
+    return max(start, extent.first)
+
+
+def _settle(batch: Iterable[_Waiting], error: BrokerError | None = None) -> None:
+    for waiting in batch:
+        _finish(waiting.confirmed, error)
+
+
+def _finish(future: asyncio.Future[None], error: BrokerError | None = None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
