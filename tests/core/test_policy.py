@@ -1,0 +1,125 @@
+"""roomline.core.policy: a namespace's rule is a ceiling over what tokens grant"""
+
+import pytest
+from roomline.core.codec import ProtocolError
+from roomline.core.codes import ErrorCode
+from roomline.core.policy import Access, Namespace, Policy, Principal, Rule
+from roomline.tokens import Grants, Keyring, sign_connection, sign_room
+
+KEYS = Keyring({"k1": "s" * 32})
+NOW = 1_000_000.0
+NAMESPACES = {rule.value: Namespace(rule, rule, history=10, history_age=60) for rule in Rule} | {
+    name: Namespace(Rule.NONE, Rule.NONE, 10, 60) for name in ("user", "system")
+}
+POLICY = Policy(NAMESPACES, KEYS, anonymous=True)
+
+
+def principal(user_id: str | None = "7", *, grants: Grants = Grants()) -> Principal:  # noqa: B008
+    if user_id is None:
+        return POLICY.authenticate(None, "c" * 32, NOW)
+    token = sign_connection(KEYS, user_id, now=NOW, lifetime=60, grants=grants)
+    return POLICY.authenticate(token, "", NOW)
+
+
+def refusal(code: ErrorCode, room: str, who: Principal, token: str | None = None) -> str:
+    with pytest.raises(ProtocolError) as caught:
+        POLICY.check_read(who, room, token, NOW)
+    assert caught.value.code is code
+    return caught.value.reason
+
+
+def room_token(room: str, user_id: str = "7", **claims: bool) -> str:
+    return sign_room(KEYS, user_id, room, now=NOW, lifetime=60, **claims)
+
+
+def test_public() -> None:
+    assert POLICY.check_read(principal(None), "public.a", None, NOW) == Access()
+    POLICY.check_write(principal(None), "public.a", None)
+
+
+def test_authenticated() -> None:
+    assert POLICY.check_read(principal(), "authenticated.a", None, NOW) == Access()
+    assert "authenticated" in refusal(ErrorCode.FORBIDDEN, "authenticated.a", principal(None))
+    with pytest.raises(ProtocolError, match="authenticated clients only"):
+        POLICY.check_write(principal(None), "authenticated.a", None)
+
+
+def test_none_is_a_ceiling_over_every_token() -> None:
+    everything = principal(grants=Grants(("none.**",), ("none.**",)))
+    refusal(ErrorCode.FORBIDDEN, "none.a", everything)
+    refusal(ErrorCode.FORBIDDEN, "none.a", everything, room_token("none.a", write=True))
+    with pytest.raises(ProtocolError):
+        POLICY.check_write(everything, "none.a", Access(NOW, write=True))
+
+
+def test_token_by_grant() -> None:
+    reader = principal(grants=Grants(read=("token.a", "token.x.**")))
+    assert POLICY.check_read(reader, "token.a", None, NOW) == Access()
+    assert POLICY.check_read(reader, "token.x.y", None, NOW) == Access()
+    refusal(ErrorCode.ROOM_TOKEN_REQUIRED, "token.b", reader)
+    with pytest.raises(ProtocolError, match="no token lets"):
+        POLICY.check_write(reader, "token.a", None)
+    POLICY.check_write(principal(grants=Grants(write=("token.a",))), "token.a", None)
+
+
+def test_token_by_room_token() -> None:
+    access = POLICY.check_read(principal(), "token.a", room_token("token.a"), NOW)
+    assert access == Access(NOW + 60, write=False)
+    with pytest.raises(ProtocolError):
+        POLICY.check_write(principal(), "token.a", access)
+    access = POLICY.check_read(principal(), "token.a", room_token("token.a", write=True), NOW)
+    POLICY.check_write(principal(), "token.a", access)
+
+
+def test_room_tokens_of_others_for_others_and_late() -> None:
+    refusal(ErrorCode.TOKEN_INVALID, "token.a", principal(), room_token("token.b"))
+    refusal(ErrorCode.TOKEN_INVALID, "token.a", principal("8"), room_token("token.a"))
+    refusal(ErrorCode.TOKEN_INVALID, "token.a", principal(None), room_token("token.a"))
+    refusal(ErrorCode.TOKEN_INVALID, "public.a", principal(), "forged")
+    late = sign_room(KEYS, "7", "token.a", now=NOW - 60, lifetime=60)
+    refusal(ErrorCode.TOKEN_EXPIRED, "token.a", principal(), late)
+    connection = sign_connection(KEYS, "7", now=NOW, lifetime=60)
+    refusal(ErrorCode.TOKEN_INVALID, "token.a", principal(), connection)
+
+
+def test_anonymous_clients_cannot_enter_token_rooms() -> None:
+    refusal(ErrorCode.FORBIDDEN, "token.a", principal(None))
+
+
+@pytest.mark.parametrize(
+    "room", ["", "a b", "chat.", ".a", "a..b", "chat.#", "chat.*", "é", "a\n", "a" * 201]
+)
+def test_bad_room_names(room: str) -> None:
+    assert "words of" in refusal(ErrorCode.ROOM_INVALID, room, principal())
+
+
+@pytest.mark.parametrize("room", ["control.user", "nowhere.a", "publicity.a"])
+def test_rooms_of_no_namespace(room: str) -> None:
+    assert "public" in refusal(ErrorCode.ROOM_UNKNOWN, room, principal())
+
+
+def test_automatic_rooms() -> None:
+    assert POLICY.automatic_rooms(principal()) == ["system.notices", "user.7"]
+    assert POLICY.automatic_rooms(principal(None)) == ["system.notices"]
+    POLICY.check_read(principal(), "user.7", None, NOW)
+    refusal(ErrorCode.FORBIDDEN, "user.8", principal())
+    refusal(ErrorCode.FORBIDDEN, "user.7", principal(None))
+
+
+def test_anonymous_clients_only_where_allowed() -> None:
+    closed = Policy(NAMESPACES, KEYS, anonymous=False)
+    with pytest.raises(ProtocolError) as caught:
+        closed.authenticate(None, "c" * 32, NOW)
+    assert caught.value.code is ErrorCode.TOKEN_REQUIRED
+
+
+def test_without_keys_no_token_is_accepted() -> None:
+    keyless = Policy(NAMESPACES, None, anonymous=True)
+    token = sign_connection(KEYS, "7", now=NOW, lifetime=60)
+    with pytest.raises(ProtocolError) as caught:
+        keyless.authenticate(token, "", NOW)
+    assert caught.value.code is ErrorCode.TOKEN_INVALID
+
+
+def test_an_anonymous_client_cannot_pass_for_a_user() -> None:
+    assert POLICY.authenticate(None, "7", NOW).id != principal("7").id
