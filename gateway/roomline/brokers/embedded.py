@@ -76,6 +76,7 @@ class EmbeddedBroker:
     """
 
     partitions = 1
+    first_offset = 1
     publisher = PUBLISHER
 
     def __init__(
