@@ -179,6 +179,7 @@ async def test_a_position_ahead_of_the_node_is_held_until_it_is_read(
 ) -> None:
     browser = await Browser(node).connect()
     await node.publish(Envelope("chat.a", b"0"))
+    await until(lambda: node.rooms.index.last.offset == 1)
     position = (await browser.ask("subscribe", room="chat.a"))["position"]
     partition, offset, fingerprint = position.split(".")
     ahead = f"{partition}.{int(offset) + 1}.{fingerprint}"
@@ -282,6 +283,7 @@ async def test_connect_timeout(path: Path) -> None:
 async def test_a_replaced_log_ends_subscriptions(node: Node, path: Path) -> None:
     browser = await Browser(node).connect()
     await node.publish(Envelope("chat.a", b"0"))
+    await until(lambda: node.rooms.index.last.offset == 1)
     position = (await browser.ask("subscribe", room="chat.a"))["position"]
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
