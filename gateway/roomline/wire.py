@@ -152,17 +152,22 @@ def json_of(body: bytes) -> str:
     except UnicodeDecodeError:
         return json.dumps({"base64": base64.b64encode(body).decode()})
     try:
-        return _dumps(json.loads(text, parse_constant=_refuse_constant))
+        return _dumps(_decoder.decode(text))
     except (ValueError, RecursionError):
         return _dumps(text)
+
+
+def _dumps(data: Any) -> str:
+    return well_formed(_encoder.encode(data))
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _dumps(data: Any) -> str:
-    return well_formed(json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+# Made once: json.dumps and json.loads would make new ones for each publication.
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def well_formed(text: str) -> str:
