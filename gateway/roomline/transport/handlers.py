@@ -1,0 +1,131 @@
+"""What every HTTP answer of an endpoint has in common: origins, headers, limits, empty errors."""
+
+import re
+from asyncio import Future
+from collections.abc import Awaitable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tornado.web import RequestHandler, stream_request_body
+
+from roomline.transport.origins import own_origin
+from roomline.transport.upstream import PreflightHandler
+
+if TYPE_CHECKING:
+    from roomline.transport.endpoint import Endpoint
+
+NOT_CACHED = "no-store, no-cache, no-transform, must-revalidate, max-age=0"
+YEAR = 31_536_000
+
+_HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,256}")
+_COOKIE = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def origin_of(handler: RequestHandler) -> str | None:
+    """The origin of the page that a request comes from; its name in early websocket versions
+    was another."""
+    headers = handler.request.headers
+    return headers.get("Origin") or headers.get("Sec-WebSocket-Origin")
+
+
+def own_origin_of(handler: RequestHandler) -> str:
+    """The origin that the request was sent to."""
+    return own_origin(handler.request.protocol, handler.request.host)
+
+
+@stream_request_body
+class Handler(PreflightHandler):
+    """Answers one SockJS path. Bodies of requests are dropped unless a subclass keeps them."""
+
+    server: "Endpoint"
+    methods: ClassVar[tuple[str, ...]] = ("GET",)
+    guarded: ClassVar[bool] = True
+    """Whether origins are checked: on everything but public, constant pages."""
+
+    def initialize(self, server: "Endpoint") -> None:
+        self.server = server
+
+    def _execute(self, transforms: Any, *args: Any, **kwargs: Any) -> Any:
+        # Streaming responses are written past Tornado's transforms, so there must be none.
+        return super()._execute([], *args, **kwargs)
+
+    def prepare(self) -> None:
+        """Turn away foreign pages and wrong methods."""
+        connection: Any = self.request.connection
+        connection.set_body_timeout(self.server.options.body_seconds)
+        if self.guarded:
+            origin, own = origin_of(self), own_origin_of(self)
+            self.set_header("Vary", "Origin")
+            if not self.server.origins.admits(origin, own):
+                self.refuse(403)
+                return
+            for name, value in self.server.origins.headers(origin, own).items():
+                self.set_header(name, value)
+        if self.request.method not in (*self.methods, "OPTIONS"):
+            self.set_header("Allow", self._allowed())
+            self.refuse(405)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """A part of the request's body."""
+        return None
+
+    def options(self, *args: str, **kwargs: str) -> None:
+        """CORS preflight."""
+        if not self.guarded:
+            self.set_header("Allow", self._allowed())
+            self.refuse(405)
+            return
+        self.cache()
+        self.set_header("Access-Control-Max-Age", YEAR)
+        self.set_header("Access-Control-Allow-Methods", self._allowed())
+        self.set_header("Allow", self._allowed())
+        names = self.request.headers.get("Access-Control-Request-Headers", "")
+        if _HEADER_NAMES.fullmatch(names):
+            self.set_header("Access-Control-Allow-Headers", names)
+        self.refuse(204)
+
+    def cache(self) -> None:
+        """Let caches keep the answer for a year."""
+        self.set_header("Cache-Control", f"public, max-age={YEAR}")
+        expires = datetime.now(UTC) + timedelta(seconds=YEAR)
+        self.set_header("Expires", format_datetime(expires, usegmt=True))
+
+    def do_not_cache(self) -> None:
+        """Keep caches and proxies from storing, changing or holding back the answer."""
+        self.set_header("Cache-Control", NOT_CACHED)
+        self.set_header("X-Accel-Buffering", "no")
+
+    def stick(self) -> None:
+        """Set the cookie by which some load balancers keep a client on one server."""
+        if self.server.options.jsessionid:
+            cookie = self.request.cookies.get("JSESSIONID")
+            value = cookie.value if cookie is not None else ""
+            if not _COOKIE.fullmatch(value):
+                value = "dummy"
+            same_site = "None; Secure" if self.request.protocol == "https" else "Lax"
+            self.set_header(
+                "Set-Cookie", f"JSESSIONID={value}; Path=/; HttpOnly; SameSite={same_site}"
+            )
+
+    def refuse(self, status: int) -> None:
+        """Answer with a status and no body."""
+        self.set_status(status)
+        self.clear_header("Content-Type")
+        self.finish()
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        self.clear_header("Content-Type")
+        self.finish()
+
+    def compute_etag(self) -> str | None:
+        return None
+
+    def finish(self, chunk: Any = None) -> "Future[None]":
+        return RequestHandler.finish(self, chunk)
+
+    def on_connection_close(self) -> None:
+        """The client has left before the answer was complete."""
+
+    def _allowed(self) -> str:
+        return ", ".join(("OPTIONS", *self.methods)) if self.guarded else ", ".join(self.methods)

@@ -1,0 +1,101 @@
+"""An HTTP response that carries a session until it is complete."""
+
+from asyncio import Future
+from typing import TYPE_CHECKING
+
+from tornado.iostream import IOStream
+
+from roomline.core.outbox import Outbox
+from roomline.transport.handlers import Handler
+from roomline.transport.registry import TooManySessions
+from roomline.transport.session import Session
+
+if TYPE_CHECKING:
+    from roomline.transport.endpoint import Endpoint
+
+RETRY_AFTER_SECONDS = 5
+
+
+class HttpReceiver(Handler):
+    """What `xhr`, `xhr_streaming` and `eventsource` have in common."""
+
+    transport = ""
+
+    def initialize(self, server: "Endpoint") -> None:
+        super().initialize(server)
+        self.session: Session | None = None
+        self.active = False
+        self.unanswered = 0
+        self._auto_finish = False  # the response is complete when the session says so
+
+    @property
+    def address(self) -> str:
+        return self.request.remote_ip or ""
+
+    @property
+    def stream(self) -> IOStream:
+        """The connection's stream."""
+        stream: IOStream = self.request.connection.stream  # type: ignore[union-attr]
+        return stream
+
+    def find_session(self, session_id: str) -> Session | None:
+        """The session with this id, opened if there is none. None: there are too many, and the
+        request has been answered with that."""
+        session = self.server.registry.find(session_id)
+        if session is not None:
+            return session
+        try:
+            return self.server.open_session(session_id, self.address, lasting=True)
+        except TooManySessions:
+            self.set_header("Retry-After", RETRY_AFTER_SECONDS)
+            self.refuse(503)
+            return None
+
+    def attach(self, session: Session) -> None:
+        """Carry `session` from now on."""
+        self.active = True
+        if session.set_handler(self):
+            self.session = session
+            session.verify_state()
+
+    def complete(self, written: "Future[None]") -> None:
+        """The response has been finished: the session goes on when all of it has left."""
+        self.active = False
+        if self.stream.writing():
+            written.add_done_callback(self._on_written)
+        else:
+            self._release()
+
+    def send_control(self, frame: str) -> None:
+        raise NotImplementedError
+
+    def send_messages(self, outbox: Outbox) -> None:
+        raise NotImplementedError
+
+    def send_close(self, code: int, reason: str) -> None:
+        raise NotImplementedError
+
+    def beat(self) -> bool:
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.stream.close()
+        self.on_connection_close()
+
+    def on_connection_close(self) -> None:
+        self.active = False
+        session, self.session = self.session, None
+        if session is not None:
+            session.interrupted(self)
+
+    def _on_written(self, written: "Future[None]") -> None:
+        if written.cancelled() or written.exception() is not None:
+            self.on_connection_close()
+        else:
+            self._release()
+
+    def _release(self) -> None:
+        session, self.session = self.session, None
+        if session is not None:
+            session.remove_handler(self)

@@ -1,0 +1,61 @@
+"""Bytes to one connection without waiting: straight to its socket when nothing is queued."""
+
+from asyncio import Future
+from collections.abc import Callable
+
+from tornado.iostream import IOStream, StreamClosedError
+
+
+class Writer:
+    """Writes to a Tornado stream and says when it can take more.
+
+    The fast path is one system call. Only what the kernel does not take goes through the stream's
+    own queue, which knows how to wait; `blocked` is then true until it has left, and writing on
+    regardless would grow that queue.
+    """
+
+    __slots__ = ("_drained", "_send", "_stream", "blocked")
+
+    def __init__(self, stream: IOStream, drained: Callable[[], None]) -> None:
+        """`drained` is called when `blocked` has ended."""
+        self._stream = stream
+        self._drained = drained
+        # Encrypted streams have work of their own to do on every write.
+        self._send = stream.socket.send if type(stream) is IOStream else None
+        self.blocked = False
+
+    def write(self, data: bytes) -> None:
+        """Send `data`. Never raises: a dead connection is closed, which its reader notices."""
+        stream = self._stream
+        rest: bytes | memoryview = data
+        if self._send is not None and not stream.writing():
+            try:
+                sent = self._send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                stream.close(exc_info=error)
+                return
+            if sent == len(data):
+                return
+            rest = memoryview(data)[sent:]
+        try:
+            written = stream.write(rest)
+        except StreamClosedError:
+            return
+        if stream.writing() and not self.blocked:
+            self.blocked = True
+            written.add_done_callback(self._on_written)
+
+    def abort(self) -> None:
+        """Close the connection at once, whatever is queued."""
+        self._stream.close()
+
+    def _on_written(self, written: "Future[None]") -> None:
+        if written.exception() is not None:
+            return  # closed: the connection's reader deals with it
+        if self._stream.writing():  # more was written meanwhile
+            self._stream.write(b"").add_done_callback(self._on_written)
+            return
+        self.blocked = False
+        self._drained()
