@@ -1,0 +1,112 @@
+"""The wheels, not the tree: they build, install into a fresh environment, and import there."""
+
+import email
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.message import Message
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DISTRIBUTIONS = {"roomline": ROOT / "gateway", "django_roomline": ROOT / "djangoapp"}
+MADE = shutil.ignore_patterns("build", "__pycache__", "*.egg-info")
+
+BASE_IMPORTS = "import roomline.wire, roomline.tokens, roomline.sqlitelog"
+SERVER_ONLY = ("tornado", "sockjs", "pika", "msgspec", "prometheus_client")
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Both wheels by their import name, built as a user's pip would build them."""
+    folder = tmp_path_factory.mktemp("wheels")
+    # From copies, because setuptools would leave build folders in the tree.
+    sources = []
+    for name, source in DISTRIBUTIONS.items():
+        copy = tmp_path_factory.mktemp(name) / "source"
+        sources.append(str(shutil.copytree(source, copy, ignore=MADE)))
+    _pip("wheel", "--no-deps", "--wheel-dir", str(folder), *sources)
+    return {name: next(folder.glob(f"{name}-*.whl")) for name in DISTRIBUTIONS}
+
+
+@pytest.fixture(scope="module")
+def environment(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a fresh environment that has the base `roomline` only."""
+    folder = tmp_path_factory.mktemp("environment")
+    _run(sys.executable, "-m", "venv", "--without-pip", str(folder))
+    python = folder / "bin" / "python"
+    _pip("--python", str(python), "install", str(wheels["roomline"]))
+    return python
+
+
+def test_types_are_announced(wheels: dict[str, Path]):
+    for name, wheel in wheels.items():
+        assert f"{name}/py.typed" in zipfile.ZipFile(wheel).namelist()
+
+
+def test_wheels_hold_what_the_tree_holds(wheels: dict[str, Path]):
+    """No module and no data file of a package is forgotten, and nothing else is in the wheel."""
+    for name, wheel in wheels.items():
+        source = DISTRIBUTIONS[name]
+        files = [path for path in (source / name).rglob("*") if path.is_file()]
+        written = {str(path.relative_to(source)) for path in files if path.suffix != ".pyc"}
+        packed = {file for file in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in file}
+        assert packed == written
+
+
+def test_versions_are_equal(wheels: dict[str, Path]):
+    versions = {name: _metadata(wheel)["Version"] for name, wheel in wheels.items()}
+    assert len(set(versions.values())) == 1, versions
+
+
+def test_license_is_stated(wheels: dict[str, Path]):
+    for wheel in wheels.values():
+        assert _metadata(wheel)["License-Expression"] == "MIT"
+
+
+def test_the_base_needs_no_server(environment: Path):
+    _run(str(environment), "-I", "-c", BASE_IMPORTS)
+    find = "import sys, importlib.util as u; sys.exit(any(map(u.find_spec, sys.argv[1:])))"
+    _run(str(environment), "-I", "-c", find, *SERVER_ONLY)
+
+
+def test_both_install_with_the_server(wheels: dict[str, Path], environment: Path):
+    """What the README tells a user to install, from wheels: command line and Django app work."""
+    _pip(
+        *("--python", str(environment), "install"),
+        f"{wheels['roomline']}[server]",
+        str(wheels["django_roomline"]),
+    )
+    version = _run(str(environment.parent / "roomline"), "--version")
+    assert version.split() == ["roomline", _metadata(wheels["roomline"])["Version"]]
+    settings = (
+        "from django.conf import settings; import django;"
+        "settings.configure(INSTALLED_APPS=['django_roomline']); django.setup();"
+        "import django_roomline.models, django_roomline.urls, django_roomline.amqp"
+    )
+    _run(str(environment), "-I", "-c", settings)
+
+
+def _metadata(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(file for file in archive.namelist() if file.endswith(".dist-info/METADATA"))
+        return email.message_from_bytes(archive.read(name))
+
+
+def _pip(*arguments: str) -> None:
+    constraints = ROOT / "requirements" / "constraints.txt"
+    _run(
+        *(sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"),
+        *arguments,
+        *(["--constraint", str(constraints)] if "install" in arguments else []),
+    )
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
