@@ -9,11 +9,15 @@ only make a round worse.
 import argparse
 import os
 import resource
-from collections.abc import Sequence
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from bench.crowd import Crowd, Outcome
-from bench.subjects import Server, Subject, running, send_loop, textbook
+from bench.subjects import Server, Subject, roomline, running, send_loop, textbook
+from tests.support.rabbitmq import RabbitMQNode
 
 BURST = 32
 ROUNDS = 3
@@ -115,6 +119,17 @@ def allow_open_files(needed: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
+@contextmanager
+def broker() -> Iterator[str]:
+    """The address of a RabbitMQ of our own."""
+    node = RabbitMQNode()
+    try:
+        node.start()
+        yield node.url()
+    finally:
+        node.stop()
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
@@ -129,10 +144,16 @@ def main() -> None:
         f" server on core {pair[0]}, load on core {pair[1]}"
         + ("" if pair[0] != pair[1] else ": the same one, so the load slows the server down")
     )
-    rows = [
-        measure(subject, pair, options.clients, options.payload)
-        for subject in (textbook(), send_loop())
-    ]
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="roomline-bench-") as folder, broker() as rabbitmq:
+        for subject in (
+            textbook(),
+            send_loop(),
+            roomline("roomline, embedded log", f"embedded:{folder}/log.sqlite3"),
+            roomline("roomline, RabbitMQ", rabbitmq),
+        ):
+            rows.append(measure(subject, pair, options.clients, options.payload))
+            print(f"measured: {subject.name}", file=sys.stderr)
     print(table(rows, rows[0]))
 
 

@@ -1,11 +1,12 @@
 """The servers that are compared: how each is started on its own core, and spoken to."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -17,11 +18,13 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Subject(NamedTuple):
-    """A server to measure; `command` gives the child's arguments for a port."""
+    """A server to measure: `command` and the port as its last argument start it, with
+    `environment` added to ours."""
 
     name: str
-    command: Callable[[int], Sequence[str]]
+    command: Sequence[str]
     dialogue: Dialogue
+    environment: Mapping[str, str] = {}
 
 
 class Server:
@@ -30,7 +33,10 @@ class Server:
     def __init__(self, subject: Subject, core: int) -> None:
         self.port = _free_port()
         self._process = subprocess.Popen(
-            subject.command(self.port), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            [sys.executable, *subject.command, str(self.port)],
+            env=os.environ | subject.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
         )
         os.sched_setaffinity(self._process.pid, {core})  # before it has started a thread
         deadline = time.monotonic() + START_SECONDS
@@ -76,10 +82,42 @@ def send_loop() -> Subject:
     return _plain("plain socket.send loop", "bench.sendloop", "/{}")
 
 
+def roomline(name: str, broker: str) -> Subject:
+    """The gateway on the log at `broker`, with limits that one publisher does not reach."""
+    room = "bench.room"
+    return Subject(
+        name,
+        ["-m", "roomline", "serve", "--port"],
+        Dialogue(
+            path="/roomline/000/c{:04}/websocket".format,
+            greeting=lambda number: [
+                (json.dumps({"id": 1, "type": "connect", "version": 1}), "connected"),
+                (json.dumps({"id": 2, "type": "subscribe", "room": room}), "subscribed"),
+            ],
+            publish=lambda number, text: json.dumps(
+                {"id": number + 3, "type": "publish", "room": room, "data": text}
+            ),
+        ),
+        {
+            "ROOMLINE_BROKER": broker,
+            "ROOMLINE_INTERNAL_PORT": "0",
+            "ROOMLINE_ANONYMOUS": "true",
+            "ROOMLINE_NAMESPACES": "bench:read=public,write=public",
+            "ROOMLINE_SESSIONS": "100000",
+            "ROOMLINE_SESSIONS_PER_ADDRESS": "100000",
+            "ROOMLINE_COMMANDS_PER_SECOND": "100000",
+            "ROOMLINE_COMMANDS_BURST": "100000",
+            "ROOMLINE_PUBLICATIONS_PER_SECOND": "100000",
+            "ROOMLINE_PUBLICATIONS_BURST": "100000",
+            "ROOMLINE_LOG_LEVEL": "warning",
+        },
+    )
+
+
 def _plain(name: str, module: str, path: str) -> Subject:
     return Subject(
         name,
-        lambda port: [sys.executable, "-m", module, str(port)],
+        ["-m", module],
         Dialogue(path=path.format, greeting=lambda number: [], publish=lambda number, text: text),
     )
 
