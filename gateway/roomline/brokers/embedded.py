@@ -46,9 +46,8 @@ from roomline.wire import Envelope, InvalidData, InvalidName, fingerprint_of, na
 
 PUBLISHER: Final = "roomline"
 """What the log states as `Envelope.publisher` of a gateway's publications."""
-POLL_SECONDS: Final = 0.01
-"""How often the log is asked whether another process has changed it. Idle cost is the waking up,
-so twice as often would be twice as dear, and this already delivers well within 20 ms."""
+POLL_SECONDS: Final = 0.005
+"""How often the log is asked whether another process has changed it."""
 TRIM_SECONDS: Final = 30.0
 MAX_WAITING: Final = 1000
 """Publications that wait for the disk; more are answered `BrokerUnavailable`."""
