@@ -1,0 +1,72 @@
+/**
+ * Keeping one session alive: which endpoint, when to try, when to give up.
+ *
+ *     disconnected --connect()--> connecting --connected--> connected
+ *          ^                       ^     `-- failed: wait, next endpoint --'|
+ *          |                       `----------- lost: wait, next endpoint --'
+ *          `-- disconnect(), a final close, a refusal that is not temporary
+ */
+import type { Calls } from "./calls.js";
+import { type RoomlineError } from "./errors.js";
+import { type Connected, type Incoming } from "./messages.js";
+import type { Settings } from "./settings.js";
+import type { ClientState } from "./states.js";
+/** The state of the connection changed, or another attempt is going to be made. */
+export interface StateEvent {
+    readonly state: ClientState;
+    readonly previous: ClientState;
+    /** Of the close frame that led here, or null. */
+    readonly code: number | null;
+    readonly reason: string | null;
+    /** Milliseconds until the next attempt, or null. */
+    readonly retryIn: number | null;
+}
+export interface ConnectorListener {
+    changed(event: StateEvent): void;
+    connected(welcome: Connected, calls: Calls): void;
+    /** There is no session now. Told before `changed`. */
+    interrupted(): void;
+    /** The gateway does not want this client back. Told after `changed`. */
+    refused(error: RoomlineError): void;
+    pushed(message: Incoming): void;
+    sounded(position: string, complete: boolean): void;
+    failed(error: RoomlineError): void;
+}
+export declare class Connector {
+    private readonly settings;
+    private readonly listener;
+    state: ClientState;
+    /** What the gateway said in `connected`, while connected. */
+    welcome: Connected | null;
+    private session;
+    private endpoint;
+    /** Counts changes of state, to notice those that listeners make. */
+    private changes;
+    /** Whether the gateway has asked this session to leave. */
+    private leaving;
+    private stopAsking;
+    private readonly backoff;
+    private readonly retryTimer;
+    private readonly stableTimer;
+    private readonly leaveTimer;
+    private readonly refresher;
+    constructor(settings: Settings, listener: ConnectorListener);
+    /** SockJS's name of the transport in use, or null. */
+    get transport(): string | null;
+    connect(): void;
+    disconnect(): void;
+    /** The gateway asks to go elsewhere in `milliseconds`. */
+    leaveIn(milliseconds: number): void;
+    private attempt;
+    private open;
+    private connected;
+    /** The gateway wants this client on another node. */
+    private leave;
+    private ended;
+    private moveOn;
+    private wait;
+    /** End the session and everything that goes on for it. */
+    private drop;
+    /** Tell of a new state, everything being ready for it. False: a listener has changed it again. */
+    private change;
+}

@@ -1,0 +1,17 @@
+/** The one error that the client reports and rejects with. */
+/** Codes that are the client's own, beside the gateway's table `ERRORS`. */
+export type ClientErrorCode = "timeout" | "disconnected" | "connection_lost" | "too_many_pending" | "token_failed";
+/** An `Error` with a code to act on. */
+export interface RoomlineError extends Error {
+    readonly name: "RoomlineError";
+    /** One of the gateway's `ERRORS`, one of the client's own, or the number of a close frame. */
+    readonly code: string | number;
+    /** Whether the same may succeed later. */
+    readonly temporary: boolean;
+    /** The room it is about, or null. */
+    room: string | null;
+    /** Of a publish: repeat it with this key and it counts once. Else null. */
+    key: string | null;
+}
+/** A real `Error`, so that it has a stack; not a subclass, which ES5 cannot make properly. */
+export declare function failure(code: string | number, message: string, temporary: boolean, room?: string | null): RoomlineError;

@@ -1,0 +1,102 @@
+/**
+ * Following one room through sessions that come and go: subscribe, recover, notice gaps.
+ *
+ *     subscribing --subscribed--> subscribed --gap, new session, log reset--> subscribing
+ *          `------ permanent error ------> unsubscribed <------ ended by the gateway ---'
+ *
+ * A position only ever moves over what was handed to the sink or what the gateway has said to
+ * hold nothing of this room. Publications that come while a `subscribe` is unanswered belong to
+ * the subscription before it: they are ignored, as its reply brings them again.
+ */
+import type { Calls } from "./calls.js";
+import type { RoomlineError } from "./errors.js";
+import type { AutomaticRoom, Publication, UnsubscribedPush } from "./messages.js";
+import type { Settings, TokenAnswer } from "./settings.js";
+import type { SubscriptionState } from "./states.js";
+export interface SubscribeOptions {
+    /** How many of the latest publications to get when there is nothing to continue from. */
+    readonly history?: number;
+    /** The position to continue from. */
+    readonly since?: string;
+    /** A token for this room, or who gives one. */
+    readonly token?: string | ((room: string) => TokenAnswer);
+}
+/** A subscription was established. */
+export interface SubscribedEvent {
+    readonly room: string;
+    /** True: what was missed follows as publications, without a gap. */
+    readonly recovered: boolean;
+    /** Why continuity is lost; null: it is not, or there was nothing to continue. */
+    readonly reason: string | null;
+    /** Unless recovered: the history that was asked for. */
+    readonly publications: readonly Publication[];
+}
+/** Who is told. */
+export interface FollowerSink {
+    changed(state: SubscriptionState): void;
+    established(event: SubscribedEvent): void;
+    publication(publication: Publication): void;
+    failed(error: RoomlineError): void;
+    /** Nothing follows any more; the state is `unsubscribed`, without `changed`. */
+    ended(code: string, reason: string): void;
+}
+export declare class Follower {
+    readonly room: string;
+    private readonly settings;
+    private readonly sink;
+    state: SubscriptionState;
+    /** Whether the gateway pushes this room without being asked. */
+    automatic: boolean;
+    private readonly chain;
+    private options;
+    private calls;
+    /** Counts what makes answers to earlier commands void. */
+    private attempt;
+    /** Whether a page was answered with `more`. */
+    private paging;
+    /** Why there is nothing to continue from although there was; null otherwise. */
+    private lost;
+    private heldToken;
+    private stopAsking;
+    private readonly backoff;
+    private readonly retryTimer;
+    constructor(room: string, settings: Settings, sink: FollowerSink);
+    /** Up to where everything was told; null: nothing yet. */
+    get position(): string | null;
+    /** What the application wants of this room. A room that is followed already is subscribed to
+     * once more: with history or from a position if that is asked for, else continued. */
+    want(options: SubscribeOptions, calls: Calls | null): void;
+    /** The application wants nothing of this room any more, but it is an automatic one. */
+    release(): void;
+    /** A session has begun; `automatic`: what it says of this room if it is an automatic one. */
+    resume(calls: Calls, automatic: AutomaticRoom | null): void;
+    /** Whether it follows within this session already. */
+    following(calls: Calls): boolean;
+    /** The session is over. */
+    suspend(): void;
+    /** Follow no longer. */
+    close(): void;
+    /** A publication was pushed. */
+    receive(publication: Publication): void;
+    /** Pushes may have been lost: get them. */
+    recover(): void;
+    /** The log reaches to `position`, and everything of it up to there has arrived. */
+    advance(position: string): void;
+    /** The gateway ended the subscription. */
+    ended(push: UnsubscribedPush): void;
+    /** Whether pushes count: subscribed, and every page has come. */
+    private get live();
+    /** Whether an automatic room needs no `subscribe`: nothing was missed, or nothing is wanted. */
+    private isToldBy;
+    private pause;
+    private subscribe;
+    /** Ask for what follows the position, or for the history if there is none. */
+    private requestPage;
+    private takePage;
+    private refused;
+    private retry;
+    private end;
+    private establish;
+    private tell;
+    private change;
+}

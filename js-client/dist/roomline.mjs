@@ -1,0 +1,1674 @@
+/*! roomline 0.1.0, MIT */
+/** How long to wait before trying again: exponential, with full jitter. */
+/** How often in a row somebody may be sent elsewhere before it counts as going in circles. */
+const FREE_MOVES = 3;
+/**
+ * The n-th wait is anywhere between 0 and min(cap, base * 2^n), so that clients that failed
+ * together do not come back together.
+ */
+class Backoff {
+    constructor(random, range) {
+        this.random = random;
+        this.range = range;
+        this.attempts = 0;
+    }
+    /** Milliseconds to wait after one more failure. */
+    next() {
+        const ceiling = Math.min(this.range.cap, this.range.base * Math.pow(2, this.attempts));
+        this.attempts += 1;
+        return Math.floor(this.random() * ceiling);
+    }
+    /** Milliseconds to wait when it was no failure but a request to move: none, unless such
+     * requests keep coming. */
+    move() {
+        if (this.attempts >= FREE_MOVES)
+            return this.next();
+        this.attempts += 1;
+        return 0;
+    }
+    reset() {
+        this.attempts = 0;
+    }
+}
+
+/** The gateway's codes, one table each. Generated from tests/golden/codes.json: do not edit. */
+/** Codes of `error` replies. */
+const ERRORS = {
+    bad_request: { temporary: false, meaning: "the message is not a well-formed command" },
+    unknown_command: { temporary: false, meaning: "no command has this type" },
+    unsupported: { temporary: false, meaning: "the command exists but this gateway does not offer it" },
+    bad_version: { temporary: false, meaning: "the protocol version is not spoken here" },
+    not_connected: { temporary: false, meaning: "the first command must be connect" },
+    already_connected: { temporary: false, meaning: "this session has connected before" },
+    token_required: { temporary: false, meaning: "anonymous clients are not accepted" },
+    token_invalid: { temporary: false, meaning: "the token is forged, malformed or not for us" },
+    token_expired: { temporary: false, meaning: "the token is past its expiry: get a new one" },
+    room_invalid: { temporary: false, meaning: "not a well-formed room name" },
+    room_unknown: { temporary: false, meaning: "the room's namespace is not configured" },
+    room_token_required: { temporary: false, meaning: "the room wants a token of its own" },
+    forbidden: { temporary: false, meaning: "the rules do not let this client do that" },
+    not_subscribed: { temporary: false, meaning: "the session is not subscribed to the room" },
+    too_large: { temporary: false, meaning: "a value exceeds its size limit" },
+    limit_reached: { temporary: false, meaning: "the session holds as many as it may" },
+    rate_limited: { temporary: true, meaning: "too many commands: slow down" },
+    catching_up: { temporary: true, meaning: "this node has not read the log that far yet" },
+    unavailable: { temporary: true, meaning: "the broker cannot be reached: try again, publish with the same key" },
+    rejected: { temporary: false, meaning: "the broker refuses this publication" },
+    draining: { temporary: true, meaning: "this node is leaving: connect elsewhere" },
+};
+/** Close codes. */
+const DISCONNECTS = {
+    3001: { reason: "draining", reconnect: true, meaning: "the node is leaving: connect to another" },
+    3002: { reason: "slow", reconnect: true, meaning: "the client did not read: its outbox was full" },
+    3003: { reason: "connect timeout", reconnect: true, meaning: "no connect command was accepted in time" },
+    3004: { reason: "token expired", reconnect: true, meaning: "the connection token expired: come with a new one" },
+    3005: { reason: "broker lost", reconnect: true, meaning: "the node cannot read the log: try another" },
+    3500: { reason: "bad protocol", reconnect: false, meaning: "too many malformed messages" },
+    3501: { reason: "message too long", reconnect: false, meaning: "a message exceeded the size limit" },
+    3502: { reason: "flood", reconnect: false, meaning: "commands kept coming far above the rate limit" },
+};
+/** Codes of `unsubscribed` pushes. */
+const UNSUBSCRIBED = {
+    token_expired: "the room token expired: subscribe with a new one",
+    log_reset: "the log was replaced: subscribe anew, without a position",
+    forbidden: "the refreshed token does not grant this room any more",
+};
+/** Reasons of `recovered: false`. */
+const UNRECOVERABLE = {
+    malformed: "the position is not one that a gateway gave",
+    trimmed: "the position is older than what this node can prove continuous",
+    not_in_log: "the log has no such entry: it was replaced or lost its tail",
+    evicted: "publications after the position are no longer in memory",
+};
+
+/** The one error that the client reports and rejects with. */
+/** A real `Error`, so that it has a stack; not a subclass, which ES5 cannot make properly. */
+function failure(code, message, temporary, room = null) {
+    const error = new Error(message);
+    error.name = "RoomlineError";
+    error.code = code;
+    error.temporary = temporary;
+    error.room = room;
+    error.key = null;
+    return error;
+}
+
+/** The protocol's messages as types, and what is read of an incoming text. */
+const PROTOCOL_VERSION = 1;
+/** The text of a command. */
+function encode(id, command) {
+    return '{"id":' + id + "," + JSON.stringify(command).slice(1);
+}
+/** The message in a text, or null: it is none, and the peer no gateway of ours. */
+function parse(text) {
+    let message;
+    try {
+        message = JSON.parse(text);
+    }
+    catch (_a) {
+        return null;
+    }
+    const usable = typeof message === "object" &&
+        message !== null &&
+        typeof message.type === "string";
+    return usable ? message : null;
+}
+
+/** One restartable, stoppable timer. */
+/** Runs `action` once, `milliseconds` after the last `start`, unless stopped before. */
+class Timer {
+    constructor(environment, action) {
+        this.environment = environment;
+        this.action = action;
+        this.handle = null;
+        this.pending = false;
+    }
+    start(milliseconds) {
+        this.stop();
+        this.pending = true;
+        this.handle = this.environment.setTimeout(() => {
+            this.pending = false;
+            this.action();
+        }, milliseconds);
+    }
+    stop() {
+        if (this.pending) {
+            this.pending = false;
+            this.environment.clearTimeout(this.handle);
+        }
+    }
+}
+
+/** Promises: the engine's own, or a minimal one where there is none. Globals stay untouched. */
+function isThenable(value) {
+    return isObject(value) && typeof value.then === "function";
+}
+function isObject(value) {
+    return value !== null && (typeof value === "object" || typeof value === "function");
+}
+/**
+ * `then` and `catch` as Promises/A+ (https://promisesaplus.com) has them, except that handlers
+ * run as timers and not as microtasks, which engines without promises do not have either.
+ */
+class MinimalPromise {
+    constructor(executor) {
+        this.outcome = "pending";
+        this.waiting = [];
+        this.adopt(executor);
+    }
+    then(onFulfilled, onRejected) {
+        return new MinimalPromise((resolve, reject) => {
+            const react = () => {
+                const fulfilled = this.outcome === "fulfilled";
+                const handler = (fulfilled ? onFulfilled : onRejected);
+                if (typeof handler !== "function") {
+                    if (fulfilled)
+                        resolve(this.value);
+                    else
+                        reject(this.value);
+                    return;
+                }
+                let result;
+                try {
+                    result = handler(this.value);
+                }
+                catch (error) {
+                    reject(error);
+                    return;
+                }
+                resolve(result);
+            };
+            if (this.outcome === "pending")
+                this.waiting.push(react);
+            else
+                setTimeout(react, 0);
+        });
+    }
+    catch(onRejected) {
+        return this.then(null, onRejected);
+    }
+    /** Run code that resolves or rejects this promise; only its first word counts. */
+    adopt(executor) {
+        let decided = false;
+        const reject = (reason) => {
+            if (decided)
+                return;
+            decided = true;
+            this.settle("rejected", reason);
+        };
+        try {
+            executor((value) => {
+                if (decided)
+                    return;
+                decided = true;
+                this.resolve(value);
+            }, reject);
+        }
+        catch (error) {
+            reject(error);
+        }
+    }
+    resolve(value) {
+        if (value === this) {
+            this.settle("rejected", new TypeError("a promise cannot be resolved with itself"));
+            return;
+        }
+        // `then` is looked up once: a getter may throw, or answer differently the next time.
+        let then;
+        try {
+            then = isObject(value) ? value.then : undefined;
+        }
+        catch (error) {
+            this.settle("rejected", error);
+            return;
+        }
+        if (typeof then !== "function") {
+            this.settle("fulfilled", value);
+            return;
+        }
+        const follow = then;
+        setTimeout(() => this.adopt((resolve, reject) => follow.call(value, resolve, reject)), 0);
+    }
+    settle(outcome, value) {
+        this.outcome = outcome;
+        this.value = value;
+        const waiting = this.waiting;
+        this.waiting = [];
+        for (const react of waiting)
+            setTimeout(react, 0);
+    }
+}
+/** The constructor to use here. */
+function promiseMaker() {
+    return typeof Promise === "function" ? Promise : MinimalPromise;
+}
+
+/** Asking the application for a token: at once or promised, but never for ever. */
+
+
+
+/**
+ * Call `callback` and pass its token to `done`, or to `fail` why there is none. Gives a function
+ * that ends the wait; then neither is called.
+ */
+function askForToken(environment, timeout, callback, done, fail) {
+    let over = false;
+    const finish = (action) => {
+        if (over)
+            return;
+        over = true;
+        timer.stop();
+        action();
+    };
+    const refuse = (why) => finish(() => fail(failure("token_failed", `the token callback ${why}`, true)));
+    const threw = (error) => refuse(`failed: ${(error && error.message) || error}`);
+    const accept = (token) => {
+        if (token === null || (typeof token === "string" && token))
+            finish(() => done(token));
+        else
+            refuse(`gave ${token === "" ? "an empty text" : typeof token}, accepted is a token or null`);
+    };
+    const timer = new Timer(environment, () => refuse(`gave no token within ${timeout} ms`));
+    timer.start(timeout);
+    let answer;
+    try {
+        answer = callback();
+    }
+    catch (error) {
+        threw(error);
+        return () => undefined;
+    }
+    if (isThenable(answer))
+        answer.then(accept, threw);
+    else
+        accept(answer);
+    return () => finish(() => undefined);
+}
+
+/** Renewing the connection token of a session before it expires. */
+
+
+
+
+/** The share of a token's lifetime after which it is renewed: between the two, so that clients
+ * that connected together do not ask for tokens together. */
+const EARLIEST = 0.7;
+const LATEST = 0.9;
+/** Browsers fire timers beyond 2^31 ms at once. */
+const LONGEST = 0x7fffffff;
+class Refresher {
+    constructor(settings, failed) {
+        this.settings = settings;
+        this.failed = failed;
+        this.calls = null;
+        this.stopAsking = () => undefined;
+        this.timer = new Timer(settings.environment, () => this.ask());
+        this.backoff = new Backoff(settings.environment.random, settings.backoff);
+    }
+    /** `expiresIn`: seconds; null: never. */
+    start(calls, expiresIn) {
+        this.calls = calls;
+        if (expiresIn === null || !this.settings.token)
+            return;
+        const share = EARLIEST + (LATEST - EARLIEST) * this.settings.environment.random();
+        this.timer.start(Math.min(LONGEST, Math.floor(1000 * expiresIn * share)));
+    }
+    stop() {
+        this.calls = null;
+        this.timer.stop();
+        this.stopAsking();
+    }
+    ask() {
+        const { environment, timeouts, token } = this.settings;
+        this.stopAsking = askForToken(environment, timeouts.reply, token, (given) => {
+            if (given !== null)
+                this.refresh(given);
+            else
+                this.retry(failure("token_failed", "there is no token to refresh the session with", true));
+        }, (error) => this.retry(error));
+    }
+    refresh(token) {
+        const calls = this.calls;
+        calls.send({ type: "refresh", token }, (reply) => {
+            this.backoff.reset();
+            this.start(calls, reply.expires_in);
+        }, (error) => {
+            if (calls.open)
+                this.retry(error);
+        });
+    }
+    /** Until it succeeds or the gateway ends the session because the token has expired. */
+    retry(error) {
+        this.timer.start(this.backoff.next());
+        this.failed(error);
+    }
+}
+
+/** A dictionary whose keys may be any text, `__proto__` included, in engines without Map. */
+class Table {
+    constructor() {
+        this.entries = {};
+    }
+    get(key) {
+        const name = "$" + key;
+        return Object.prototype.hasOwnProperty.call(this.entries, name) ? this.entries[name] : undefined;
+    }
+    set(key, value) {
+        this.entries["$" + key] = value;
+    }
+    remove(key) {
+        delete this.entries["$" + key];
+    }
+    clear() {
+        this.entries = {};
+    }
+    /** The values at this moment, in the order in which their keys came. */
+    values() {
+        return Object.keys(this.entries).map((name) => this.entries[name]);
+    }
+}
+
+/** How long a text is on the wire. */
+/** The bytes of `text` in UTF-8. An unpaired surrogate counts as the U+FFFD it becomes. */
+function utf8Length(text) {
+    let bytes = 0;
+    for (let i = 0; i < text.length; i++) {
+        const unit = text.charCodeAt(i);
+        if (unit < 0x80)
+            bytes += 1;
+        else if (unit < 0x800)
+            bytes += 2;
+        else if (unit < 0xd800 || unit > 0xdbff)
+            bytes += 3;
+        else if ((text.charCodeAt(i + 1) & 0xfc00) === 0xdc00) {
+            bytes += 4;
+            i += 1;
+        }
+        else
+            bytes += 3;
+    }
+    return bytes;
+}
+
+/** Commands on their way and the replies they wait for, within one session. */
+
+
+
+
+
+/** How many commands may be without a reply. The rest waits here, so that a client with many
+ * rooms that comes back is no flood. */
+const WINDOW = 16;
+/**
+ * Each call ends exactly once: `done` with its reply, or `fail` with the gateway's error,
+ * `timeout`, `too_large`, or what `close` was given.
+ */
+class Calls {
+    constructor(environment, replyTimeout, write) {
+        this.environment = environment;
+        this.replyTimeout = replyTimeout;
+        this.write = write;
+        /** The longest command (bytes) that the gateway takes: it disconnects for longer ones. */
+        this.maxBytes = Infinity;
+        this.lastId = 0;
+        this.unanswered = new Table();
+        this.unansweredCount = 0;
+        this.waiting = [];
+        this.closed = null;
+    }
+    /** False once the session is over: failures that come then say nothing about the command. */
+    get open() {
+        return this.closed === null;
+    }
+    send(command, done, fail, options = {}) {
+        if (this.closed) {
+            fail(this.closed);
+            return;
+        }
+        const timeout = options.timeout === undefined ? this.replyTimeout : options.timeout;
+        const call = { command, timeout, done, fail };
+        if (options.ahead)
+            this.transmit(call);
+        else {
+            this.waiting.push(call);
+            this.fillWindow();
+        }
+    }
+    /** A message with an id has come. */
+    receive(message) {
+        const id = String(message.id);
+        const entry = this.unanswered.get(id);
+        // A reply that nobody waits for is one that came after its time-out.
+        if (!entry)
+            return;
+        this.forget(id);
+        if (message.type === "error") {
+            const reply = message;
+            entry.call.fail(failure(reply.code, reply.reason, reply.temporary, roomOf(entry.call.command)));
+        }
+        else {
+            entry.call.done(message);
+        }
+        this.fillWindow();
+    }
+    /** The session is over: nothing is sent any more and everything unanswered fails. */
+    close(error) {
+        this.closed = error;
+        const entries = this.unanswered.values();
+        const waiting = this.waiting;
+        this.unanswered.clear();
+        this.waiting = [];
+        for (const { timer } of entries)
+            timer.stop();
+        for (const { call } of entries)
+            call.fail(error);
+        for (const call of waiting)
+            call.fail(error);
+    }
+    fillWindow() {
+        while (this.unansweredCount < WINDOW && this.waiting.length && !this.closed) {
+            this.transmit(this.waiting.shift());
+        }
+    }
+    transmit(call) {
+        const id = ++this.lastId;
+        const text = encode(id, call.command);
+        const bytes = utf8Length(text);
+        if (bytes > this.maxBytes) {
+            const reason = `the command is ${bytes} bytes, the gateway takes at most ${this.maxBytes}`;
+            call.fail(failure("too_large", reason, false, roomOf(call.command)));
+            return;
+        }
+        const timer = new Timer(this.environment, () => {
+            this.forget(String(id));
+            const reason = `no reply to ${call.command.type} within ${call.timeout} ms`;
+            call.fail(failure("timeout", reason, true, roomOf(call.command)));
+            this.fillWindow();
+        });
+        this.unanswered.set(String(id), { call, timer });
+        this.unansweredCount += 1;
+        timer.start(call.timeout);
+        this.write(text);
+    }
+    forget(id) {
+        this.unanswered.get(id).timer.stop();
+        this.unanswered.remove(id);
+        this.unansweredCount -= 1;
+    }
+}
+function roomOf(command) {
+    return "room" in command ? command.room : null;
+}
+
+/** sockjs-client, reduced to what a session needs: open, send, close, and no late surprises. */
+/** SockJS gives up on a transport after a few of its measured round trips, 600 ms on a fast line:
+ * a gateway that stalls for longer would push clients off websocket. */
+const SOCKJS_TIMEOUT = 3000;
+/** The constructor to use when `options.SockJS` is not given: the page's global. */
+function globalSockJS() {
+    if (typeof SockJS !== "function") {
+        throw new Error("there is no global SockJS: load sockjs-client before roomline, or give it as options.SockJS");
+    }
+    return SockJS;
+}
+class Transport {
+    /** Raises what `SockJS` raises for a URL that it does not accept. */
+    constructor(SockJSClass, url, options, listener) {
+        const merged = { timeout: SOCKJS_TIMEOUT };
+        for (const name of Object.keys(options))
+            merged[name] = options[name];
+        this.socket = new SockJSClass(url, null, merged);
+        this.socket.onopen = () => listener.opened();
+        this.socket.onmessage = (event) => listener.received(event.data);
+        this.socket.onclose = (event) => {
+            this.silence();
+            listener.closed(event.code, event.reason);
+        };
+    }
+    /** SockJS's name of it, or null. */
+    get name() {
+        return this.socket.transport || null;
+    }
+    send(text) {
+        this.socket.send(text);
+    }
+    /** Leave. The listener hears nothing more. */
+    close() {
+        this.silence();
+        this.socket.close();
+    }
+    silence() {
+        this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
+    }
+}
+
+/** One connection to one endpoint, from opening SockJS to its end, and its watchdog. */
+
+
+
+
+
+class Session {
+    constructor(settings, listener) {
+        this.settings = settings;
+        this.listener = listener;
+        this.transport = null;
+        this.over = false;
+        /** Messages without an id so far, as the gateway counts them in `sent`. */
+        this.received = 0;
+        const { environment, timeouts } = settings;
+        this.calls = new Calls(environment, timeouts.reply, (text) => this.transport.send(text));
+        this.openTimer = new Timer(environment, () => this.end(null, `not open within ${timeouts.open} ms`));
+        this.pingTimer = new Timer(environment, () => this.ping());
+    }
+    /** Begin. `connect` is sent as soon as SockJS is open. */
+    open(url, connect) {
+        this.openTimer.start(this.settings.timeouts.open);
+        try {
+            this.transport = new Transport(this.settings.SockJS, url, this.settings.sockjs, {
+                opened: () => this.connect(connect),
+                received: (text) => this.receive(text),
+                closed: (code, reason) => this.end(code, reason),
+            });
+        }
+        catch (error) {
+            // SockJS refuses a URL by raising: this endpoint is no good, another may be.
+            this.end(null, `SockJS does not take ${url}: ${error.message}`);
+        }
+    }
+    /** SockJS's name of the transport, or null. */
+    get transportName() {
+        return this.transport && this.transport.name;
+    }
+    /** Leave; the listener hears nothing more. `error` is what unanswered calls fail with. */
+    close(error) {
+        if (this.over)
+            return;
+        this.over = true;
+        this.openTimer.stop();
+        this.pingTimer.stop();
+        this.calls.close(error);
+        if (this.transport)
+            this.transport.close();
+    }
+    end(code, reason, refusal = null) {
+        if (this.over)
+            return;
+        const close = code === null ? reason : `${code} ${reason}`;
+        this.close(failure("connection_lost", `the connection was lost: ${close}`, true));
+        this.listener.ended({ code, reason, refusal });
+    }
+    connect(command) {
+        this.openTimer.stop();
+        this.calls.send(command, (welcome) => {
+            this.calls.maxBytes = welcome.limits.message_bytes;
+            this.pingTimer.start(this.settings.timeouts.ping);
+            this.listener.connected(welcome);
+        }, (error) => this.end(null, error.message, error));
+    }
+    receive(text) {
+        const message = parse(text);
+        if (!message) {
+            this.end(null, `the peer sent what is no message: ${text.slice(0, 80)}`);
+        }
+        else if (message.id === undefined) {
+            this.received += 1;
+            this.listener.pushed(message);
+        }
+        else if (message.id === null) {
+            const { code, reason } = message;
+            this.listener.complained(failure(code, reason, false));
+        }
+        else {
+            this.calls.receive(message);
+        }
+    }
+    ping() {
+        const { ping, pong } = this.settings.timeouts;
+        this.calls.send({ type: "ping" }, (reply) => {
+            this.pingTimer.start(ping);
+            const complete = reply.sent === this.received;
+            // Whoever hears this recovers everything, so what was lost is settled.
+            this.received = reply.sent;
+            this.listener.sounded(reply.position, complete);
+        }, (error) => {
+            if (this.over)
+                return;
+            if (error.code === "timeout")
+                this.end(null, `a ping was not answered within ${pong} ms`);
+            // Any other answer shows that the gateway is there.
+            else
+                this.pingTimer.start(ping);
+        }, { timeout: pong, ahead: true });
+    }
+}
+
+/**
+ * Keeping one session alive: which endpoint, when to try, when to give up.
+ *
+ *     disconnected --connect()--> connecting --connected--> connected
+ *          ^                       ^     `-- failed: wait, next endpoint --'|
+ *          |                       `----------- lost: wait, next endpoint --'
+ *          `-- disconnect(), a final close, a refusal that is not temporary
+ */
+
+
+
+
+
+
+
+
+/** Close codes from here to 3999 are final; all others are not. */
+const FIRST_FINAL = 3500;
+const LAST_FINAL = 3999;
+const DRAINING = 3001;
+class Connector {
+    constructor(settings, listener) {
+        this.settings = settings;
+        this.listener = listener;
+        this.state = "disconnected";
+        /** What the gateway said in `connected`, while connected. */
+        this.welcome = null;
+        this.session = null;
+        this.endpoint = 0;
+        /** Counts changes of state, to notice those that listeners make. */
+        this.changes = 0;
+        /** Whether the gateway has asked this session to leave. */
+        this.leaving = false;
+        this.stopAsking = () => undefined;
+        const { environment } = settings;
+        this.backoff = new Backoff(environment.random, settings.backoff);
+        this.retryTimer = new Timer(environment, () => this.attempt());
+        this.stableTimer = new Timer(environment, () => this.backoff.reset());
+        this.leaveTimer = new Timer(environment, () => this.leave());
+        this.refresher = new Refresher(settings, (error) => listener.failed(error));
+    }
+    /** SockJS's name of the transport in use, or null. */
+    get transport() {
+        return this.welcome && this.session ? this.session.transportName : null;
+    }
+    connect() {
+        if (this.state !== "disconnected")
+            return;
+        this.backoff.reset();
+        this.retryTimer.start(0);
+        this.change("connecting", null, null, null);
+    }
+    disconnect() {
+        if (this.state === "disconnected")
+            return;
+        this.drop("disconnect() was called", "disconnected");
+        this.change("disconnected", null, null, null);
+    }
+    /** The gateway asks to go elsewhere in `milliseconds`. */
+    leaveIn(milliseconds) {
+        this.leaving = true;
+        this.leaveTimer.start(milliseconds);
+    }
+    attempt() {
+        const { environment, timeouts, token } = this.settings;
+        if (!token) {
+            this.open(null);
+            return;
+        }
+        const change = this.changes;
+        this.stopAsking = askForToken(environment, timeouts.reply, token, (given) => {
+            // The callback itself may have disconnected.
+            if (change === this.changes)
+                this.open(given);
+        }, (error) => {
+            if (change !== this.changes)
+                return;
+            if (this.wait(this.backoff.next(), null, error.message))
+                this.listener.failed(error);
+        });
+    }
+    open(token) {
+        const command = {
+            type: "connect",
+            version: PROTOCOL_VERSION,
+        };
+        if (token === null)
+            command.client = this.settings.clientId;
+        else
+            command.token = token;
+        const session = new Session(this.settings, {
+            connected: (welcome) => this.connected(session, welcome),
+            pushed: (message) => this.listener.pushed(message),
+            sounded: (position, complete) => this.listener.sounded(position, complete),
+            complained: (error) => this.listener.failed(error),
+            ended: (ending) => this.ended(ending),
+        });
+        this.session = session;
+        session.open(this.settings.endpoints[this.endpoint], command);
+    }
+    connected(session, welcome) {
+        this.welcome = welcome;
+        this.stableTimer.start(this.settings.timeouts.stable);
+        this.refresher.start(session.calls, welcome.expires_in);
+        if (this.change("connected", null, null, null))
+            this.listener.connected(welcome, session.calls);
+    }
+    /** The gateway wants this client on another node. */
+    leave() {
+        const reason = "the gateway asked to reconnect";
+        this.drop(reason, "connection_lost");
+        this.moveOn();
+        this.wait(this.backoff.move(), null, reason);
+    }
+    ended({ code, reason, refusal }) {
+        const asked = this.leaving && code === DRAINING;
+        this.drop(reason, "connection_lost");
+        const error = finalError(code, reason, refusal);
+        if (error) {
+            if (this.change("disconnected", code, reason, null))
+                this.listener.refused(error);
+            return;
+        }
+        this.moveOn();
+        const current = this.wait(asked ? this.backoff.move() : this.backoff.next(), code, reason);
+        if (current && refusal)
+            this.listener.failed(refusal);
+    }
+    moveOn() {
+        this.endpoint = (this.endpoint + 1) % this.settings.endpoints.length;
+    }
+    wait(milliseconds, code, reason) {
+        this.retryTimer.start(milliseconds);
+        return this.change("connecting", code, reason, milliseconds);
+    }
+    /** End the session and everything that goes on for it. */
+    drop(reason, code) {
+        const session = this.session;
+        this.session = null;
+        this.welcome = null;
+        this.leaving = false;
+        this.stopAsking();
+        this.retryTimer.stop();
+        this.stableTimer.stop();
+        this.leaveTimer.stop();
+        this.refresher.stop();
+        if (session)
+            session.close(failure(code, reason, true));
+    }
+    /** Tell of a new state, everything being ready for it. False: a listener has changed it again. */
+    change(state, code, reason, retryIn) {
+        const event = { state, previous: this.state, code, reason, retryIn };
+        const change = ++this.changes;
+        this.state = state;
+        if (state !== "connected")
+            this.listener.interrupted();
+        if (change === this.changes)
+            this.listener.changed(event);
+        return change === this.changes;
+    }
+}
+/** Why there is no coming back; null: there is. */
+function finalError(code, reason, refusal) {
+    if (refusal) {
+        // A new token may be good where this one was too old.
+        return refusal.temporary || refusal.code === "token_expired" ? null : refusal;
+    }
+    if (code === null || code < FIRST_FINAL || code > LAST_FINAL)
+        return null;
+    const entry = DISCONNECTS[code];
+    const meaning = entry ? `: ${entry.meaning}` : "";
+    return failure(code, `the gateway closed the connection, ${code} ${reason}${meaning}`, false);
+}
+
+/** Listeners by event name. */
+
+/** `Events` maps an event's name to what its listeners get. */
+class Emitter {
+    /** @internal */
+    constructor(
+    /** @internal */
+    environment) {
+        this.environment = environment;
+        this.listeners = new Table();
+    }
+    /** Call `listener` at each `event`. Gives a function that ends that. */
+    on(event, listener) {
+        this.listeners.set(event, (this.listeners.get(event) || []).concat(listener));
+        return () => this.off(event, listener);
+    }
+    /** The opposite of `on`. */
+    off(event, listener) {
+        const others = (this.listeners.get(event) || []).filter((other) => other !== listener);
+        this.listeners.set(event, others);
+    }
+    /**
+     * Tell everybody who listens at this moment. What a listener throws is reported and harms
+     * neither the other listeners nor the caller.
+     *
+     * @internal
+     */
+    emit(event, value) {
+        for (const listener of this.listeners.get(event) || []) {
+            try {
+                listener(value);
+            }
+            catch (error) {
+                this.environment.report(error);
+            }
+        }
+    }
+}
+
+/** Publishes that wait for their confirmation, across retries and reconnects. */
+
+
+
+
+class Publisher {
+    constructor(settings) {
+        this.settings = settings;
+        this.PromiseClass = promiseMaker();
+        this.pending = [];
+        this.calls = null;
+    }
+    /** `key`: null for a random one. `accepting`: whether a connection is there or to be expected. */
+    publish(room, data, key, accepting) {
+        const { environment, timeouts, maxPending } = this.settings;
+        return new this.PromiseClass((resolve, reject) => {
+            const publishKey = key === null ? environment.randomId() : key;
+            const refuse = (code, message, temporary) => {
+                const error = failure(code, message, temporary, room);
+                error.key = publishKey;
+                reject(error);
+            };
+            const frozen = snapshot(data);
+            if (frozen === null) {
+                refuse("bad_request", "data must be a value that JSON can carry", false);
+            }
+            else if (!accepting) {
+                refuse("disconnected", "the client is disconnected: call connect() first", true);
+            }
+            else if (this.pending.length >= maxPending) {
+                refuse("too_many_pending", `${maxPending} publishes wait for their confirmation`, true);
+            }
+            else {
+                const item = {
+                    room,
+                    data: frozen.data,
+                    key: publishKey,
+                    backoff: new Backoff(environment.random, this.settings.backoff),
+                    retryTimer: new Timer(environment, () => this.send(item)),
+                    deadline: new Timer(environment, () => this.fail(item, failure("timeout", `not confirmed within ${timeouts.publish} ms`, true))),
+                    resolve,
+                    reject,
+                };
+                this.pending.push(item);
+                item.deadline.start(timeouts.publish);
+                this.send(item);
+            }
+        });
+    }
+    /** A session has begun: everything unconfirmed is sent, in the order of the calls. */
+    resume(calls) {
+        this.calls = calls;
+        for (const item of this.pending.slice())
+            this.send(item);
+    }
+    /** The session is over; what is unconfirmed waits for the next one. */
+    suspend() {
+        this.calls = null;
+        for (const item of this.pending)
+            item.retryTimer.stop();
+    }
+    /** No session will follow. */
+    abandon(reason) {
+        for (const item of this.pending.slice())
+            this.fail(item, failure("disconnected", reason, true));
+    }
+    send(item) {
+        const calls = this.calls;
+        if (!calls)
+            return;
+        calls.send({ type: "publish", room: item.room, data: item.data, key: item.key }, () => {
+            if (this.remove(item))
+                item.resolve({ room: item.room, key: item.key });
+        }, (error) => {
+            if (!calls.open || this.pending.indexOf(item) < 0)
+                return;
+            if (error.temporary)
+                item.retryTimer.start(item.backoff.next());
+            else
+                this.fail(item, error);
+        });
+    }
+    fail(item, error) {
+        if (!this.remove(item))
+            return;
+        error.room = item.room;
+        error.key = item.key;
+        item.reject(error);
+    }
+    remove(item) {
+        const place = this.pending.indexOf(item);
+        if (place < 0)
+            return false;
+        this.pending.splice(place, 1);
+        item.retryTimer.stop();
+        item.deadline.stop();
+        return true;
+    }
+}
+/** What JSON makes of `data` now, so that a retry sends the same; null: JSON cannot carry it. */
+function snapshot(data) {
+    let text;
+    try {
+        text = JSON.stringify(data);
+    }
+    catch (_a) {
+        // Circular, a bigint, or a toJSON that raises: told like everything else JSON cannot carry.
+        return null;
+    }
+    return text === undefined ? null : { data: JSON.parse(text) };
+}
+
+/** What a client holds of one room's log, and whether the next publication continues it. */
+class Chain {
+    constructor() {
+        /** Everything of the room up to here was told; null: nothing yet. Opaque. */
+        this.position = null;
+        /** The position of the room's last publication: what the next one's `previous` must be. Null:
+         * there is none in the retained log. Undefined: not known. */
+        this.head = undefined;
+    }
+    /** Whether this is the last publication once more. */
+    repeats(publication) {
+        return publication.position === this.head;
+    }
+    /** Whether nothing is missing between what is held and this publication. */
+    continuesWith(publication) {
+        return publication.previous === this.head;
+    }
+    /** This publication is told now. */
+    take(publication) {
+        this.position = this.head = publication.position;
+    }
+    /** The gateway says where the room stands. */
+    settle(position, head) {
+        this.position = position;
+        this.head = head;
+    }
+    /** Nothing of this room came up to `position`. */
+    advance(position) {
+        this.position = position;
+    }
+    /** What is held belongs to a log that is no more, or is not wanted. */
+    forget() {
+        this.position = null;
+        this.head = undefined;
+    }
+}
+
+/**
+ * Following one room through sessions that come and go: subscribe, recover, notice gaps.
+ *
+ *     subscribing --subscribed--> subscribed --gap, new session, log reset--> subscribing
+ *          `------ permanent error ------> unsubscribed <------ ended by the gateway ---'
+ *
+ * A position only ever moves over what was handed to the sink or what the gateway has said to
+ * hold nothing of this room. Publications that come while a `subscribe` is unanswered belong to
+ * the subscription before it: they are ignored, as its reply brings them again.
+ */
+
+
+
+
+/** Why a room token may be refused although another one would do. */
+const STALE_TOKEN = ["token_expired", "token_invalid", "room_token_required"];
+class Follower {
+    constructor(room, settings, sink) {
+        this.room = room;
+        this.settings = settings;
+        this.sink = sink;
+        this.state = "subscribing";
+        /** Whether the gateway pushes this room without being asked. */
+        this.automatic = false;
+        this.chain = new Chain();
+        this.options = {};
+        this.calls = null;
+        /** Counts what makes answers to earlier commands void. */
+        this.attempt = 0;
+        /** Whether a page was answered with `more`. */
+        this.paging = false;
+        /** Why there is nothing to continue from although there was; null otherwise. */
+        this.lost = null;
+        this.heldToken = null;
+        this.stopAsking = () => undefined;
+        this.backoff = new Backoff(settings.environment.random, settings.backoff);
+        this.retryTimer = new Timer(settings.environment, () => this.subscribe());
+    }
+    /** Up to where everything was told; null: nothing yet. */
+    get position() {
+        return this.chain.position;
+    }
+    /** What the application wants of this room. A room that is followed already is subscribed to
+     * once more: with history or from a position if that is asked for, else continued. */
+    want(options, calls) {
+        this.calls = calls;
+        this.options = options;
+        this.heldToken = typeof options.token === "string" ? options.token : null;
+        if (options.since !== undefined)
+            this.chain.settle(options.since, undefined);
+        else if (options.history)
+            this.chain.forget();
+        if (calls)
+            this.subscribe();
+    }
+    /** The application wants nothing of this room any more, but it is an automatic one. */
+    release() {
+        this.options = {};
+        this.heldToken = null;
+    }
+    /** A session has begun; `automatic`: what it says of this room if it is an automatic one. */
+    resume(calls, automatic) {
+        this.calls = calls;
+        this.automatic = automatic !== null;
+        if (automatic && this.isToldBy(automatic)) {
+            const recovered = this.chain.position !== null;
+            this.chain.settle(automatic.position, automatic.head);
+            this.establish(recovered, null, []);
+        }
+        else {
+            this.subscribe();
+        }
+    }
+    /** Whether it follows within this session already. */
+    following(calls) {
+        return this.calls === calls;
+    }
+    /** The session is over. */
+    suspend() {
+        this.calls = null;
+        this.pause();
+        this.change("subscribing");
+    }
+    /** Follow no longer. */
+    close() {
+        this.calls = null;
+        this.pause();
+        this.state = "unsubscribed";
+    }
+    /** A publication was pushed. */
+    receive(publication) {
+        if (!this.live || this.chain.repeats(publication))
+            return;
+        if (this.chain.continuesWith(publication))
+            this.tell(publication);
+        else
+            this.subscribe();
+    }
+    /** Pushes may have been lost: get them. */
+    recover() {
+        if (this.live)
+            this.subscribe();
+    }
+    /** The log reaches to `position`, and everything of it up to there has arrived. */
+    advance(position) {
+        if (this.live)
+            this.chain.advance(position);
+    }
+    /** The gateway ended the subscription. */
+    ended(push) {
+        // Unless live, an unanswered `subscribe` will tell how things stand.
+        if (!this.live)
+            return;
+        if (push.code === "log_reset") {
+            this.chain.forget();
+            this.lost = push.code;
+            this.subscribe();
+        }
+        else if (push.code === "token_expired" && typeof this.options.token === "function") {
+            this.heldToken = null;
+            this.subscribe();
+        }
+        else {
+            this.end(push.code, push.reason);
+        }
+    }
+    /** Whether pushes count: subscribed, and every page has come. */
+    get live() {
+        return this.state === "subscribed" && !this.paging;
+    }
+    /** Whether an automatic room needs no `subscribe`: nothing was missed, or nothing is wanted. */
+    isToldBy(automatic) {
+        if (this.chain.position !== null)
+            return this.chain.head === automatic.head;
+        return !this.options.history && this.lost === null;
+    }
+    pause() {
+        this.attempt += 1;
+        this.paging = false;
+        this.stopAsking();
+        this.retryTimer.stop();
+    }
+    subscribe() {
+        this.pause();
+        const attempt = this.attempt;
+        this.change("subscribing");
+        // A listener may have unsubscribed or disconnected.
+        if (attempt !== this.attempt)
+            return;
+        const { token } = this.options;
+        if (typeof token !== "function" || this.heldToken !== null) {
+            this.requestPage(false);
+            return;
+        }
+        this.stopAsking = askForToken(this.settings.environment, this.settings.timeouts.reply, () => token(this.room), (given) => {
+            this.heldToken = given;
+            this.requestPage(true);
+        }, (error) => {
+            error.room = this.room;
+            this.retry(error);
+        });
+    }
+    /** Ask for what follows the position, or for the history if there is none. */
+    requestPage(tokenIsFresh) {
+        const attempt = this.attempt;
+        const calls = this.calls;
+        const command = { type: "subscribe", room: this.room };
+        if (this.chain.position !== null)
+            command.since = this.chain.position;
+        if (this.options.history)
+            command.history = this.options.history;
+        if (this.heldToken !== null)
+            command.token = this.heldToken;
+        // After the session's end an error says nothing about the room: `suspend` follows.
+        const counts = () => attempt === this.attempt && calls.open;
+        calls.send(command, (reply) => {
+            if (counts())
+                this.takePage(reply, attempt);
+        }, (error) => {
+            if (counts())
+                this.refused(error, tokenIsFresh);
+        });
+    }
+    takePage(reply, attempt) {
+        const { publications } = reply;
+        const more = reply.more === true;
+        const first = !this.paging;
+        this.backoff.reset();
+        this.paging = more;
+        if (reply.recovered !== true) {
+            const last = publications[publications.length - 1];
+            this.chain.settle(reply.position, more ? last && last.position : reply.head);
+            this.establish(false, reply.reason || this.lost, publications);
+        }
+        else {
+            if (first)
+                this.establish(true, null, []);
+            for (const publication of publications) {
+                if (attempt !== this.attempt)
+                    return;
+                if (!this.chain.repeats(publication))
+                    this.tell(publication);
+            }
+            if (attempt !== this.attempt)
+                return;
+            // The head is told on the last page only; until then it is what was taken last.
+            if (more)
+                this.chain.advance(reply.position);
+            else
+                this.chain.settle(reply.position, reply.head);
+        }
+        if (attempt === this.attempt && more)
+            this.requestPage(false);
+    }
+    refused(error, tokenIsFresh) {
+        const stale = STALE_TOKEN.indexOf(String(error.code)) >= 0;
+        const renewable = stale && typeof this.options.token === "function";
+        if (renewable)
+            this.heldToken = null;
+        if (renewable && !tokenIsFresh)
+            this.subscribe();
+        else if (error.temporary || (renewable && error.code === "token_expired"))
+            this.retry(error);
+        else {
+            const attempt = this.attempt;
+            this.sink.failed(error);
+            if (attempt === this.attempt)
+                this.end(String(error.code), error.message);
+        }
+    }
+    retry(error) {
+        this.paging = false;
+        this.change("subscribing");
+        this.retryTimer.start(this.backoff.next());
+        this.sink.failed(error);
+    }
+    end(code, reason) {
+        this.close();
+        this.sink.ended(code, reason);
+    }
+    establish(recovered, reason, publications) {
+        const attempt = this.attempt;
+        this.lost = null;
+        this.change("subscribed");
+        if (attempt !== this.attempt)
+            return;
+        this.sink.established({ room: this.room, recovered, reason, publications });
+    }
+    tell(publication) {
+        this.chain.take(publication);
+        this.sink.publication(publication);
+    }
+    change(state) {
+        if (state === this.state)
+            return;
+        this.state = state;
+        this.sink.changed(state);
+    }
+}
+
+/** A room as the application holds it. */
+
+/** Made by `Roomline.subscribe`. Once unsubscribed it stays so. */
+class Subscription extends Emitter {
+    /** @internal */
+    constructor(room, environment, owner, source) {
+        super(environment);
+        this.room = room;
+        this.owner = owner;
+        this.source = source;
+        this.current = "subscribing";
+        this.last = null;
+    }
+    get state() {
+        return this.current;
+    }
+    /** Everything of the room up to here was told: opaque text for `since`; null: nothing yet. */
+    get position() {
+        return this.current === "unsubscribed" ? this.last : this.source.position;
+    }
+    /** As `Roomline.publish`. */
+    publish(data, options) {
+        return this.owner.publish(this.room, data, options);
+    }
+    /** The latest publications of the room, at most `limit`. Not retried: rejected with a
+     * `RoomlineError` while there is no connection. */
+    history(limit) {
+        return this.owner.history(this.room, limit);
+    }
+    /** End this subscription. */
+    unsubscribe() {
+        if (this.current !== "unsubscribed")
+            this.owner.unsubscribe(this);
+    }
+    /** @internal */
+    change(state) {
+        const previous = this.current;
+        if (state === previous)
+            return;
+        if (state === "unsubscribed")
+            this.last = this.source.position;
+        this.current = state;
+        this.emit("state", { state, previous });
+    }
+}
+
+/** All rooms that are followed, and which of them the application has subscribed to. */
+
+
+
+class Rooms {
+    constructor(settings, owner) {
+        this.settings = settings;
+        this.owner = owner;
+        this.followed = new Table();
+        /** Rooms for which an `unsubscribe` is unanswered. */
+        this.leaving = new Table();
+        this.calls = null;
+        this.subscriptionOwner = {
+            publish: owner.publish,
+            history: owner.history,
+            unsubscribe: (subscription) => this.unsubscribe(subscription),
+        };
+    }
+    subscribe(room, options) {
+        if (typeof room !== "string" || !room)
+            throw new TypeError("room must be a name, not empty");
+        const entry = this.followed.get(room) || this.follow(room);
+        if (entry.subscription) {
+            throw new Error(`room ${room} is subscribed to already, client.subscription(room) has it`);
+        }
+        const { follower } = entry;
+        const { environment } = this.settings;
+        const subscription = new Subscription(room, environment, this.subscriptionOwner, follower);
+        entry.subscription = subscription;
+        follower.want(options, this.calls);
+        return subscription;
+    }
+    subscription(room) {
+        const entry = this.followed.get(room);
+        return entry ? entry.subscription : null;
+    }
+    /** A session has begun, with these automatic rooms. */
+    resume(calls, automatic) {
+        this.calls = calls;
+        const listed = new Table();
+        for (const entry of automatic) {
+            listed.set(entry.room, entry);
+            if (!this.followed.get(entry.room))
+                this.follow(entry.room);
+        }
+        for (const entry of this.followed.values()) {
+            const { follower, subscription } = entry;
+            const { room } = follower;
+            // Listeners that are called in this loop may subscribe, unsubscribe, or disconnect.
+            if (this.calls !== calls)
+                return;
+            if (this.followed.get(room) !== entry || follower.following(calls))
+                continue;
+            const told = listed.get(room) || null;
+            if (told || subscription)
+                follower.resume(calls, told);
+            else
+                this.followed.remove(room);
+        }
+    }
+    /** There is no session. */
+    suspend() {
+        this.calls = null;
+        this.leaving.clear();
+        for (const { follower } of this.followed.values())
+            follower.suspend();
+    }
+    /** A publication was pushed. */
+    receive(publication) {
+        const entry = this.followed.get(publication.room);
+        if (entry)
+            entry.follower.receive(publication);
+        else
+            this.leave(publication.room);
+    }
+    /** The gateway ended a subscription. */
+    end(push) {
+        const entry = this.followed.get(push.room);
+        if (entry)
+            entry.follower.ended(push);
+    }
+    /** The log reaches to `position`; `complete`: and every push so far has arrived. */
+    sounded(position, complete) {
+        for (const { follower } of this.followed.values()) {
+            if (complete)
+                follower.advance(position);
+            else
+                follower.recover();
+        }
+    }
+    follow(room) {
+        const tell = (name, event) => {
+            const { subscription } = entry;
+            if (subscription)
+                subscription.emit(name, event);
+            this.owner.tell(name, event);
+        };
+        const follower = new Follower(room, this.settings, {
+            changed: (state) => {
+                if (entry.subscription)
+                    entry.subscription.change(state);
+            },
+            established: (event) => tell("subscribed", event),
+            publication: (publication) => tell("publication", publication),
+            failed: (error) => tell("error", error),
+            ended: (code, reason) => {
+                const { subscription } = entry;
+                this.followed.remove(room);
+                entry.subscription = null;
+                this.tellUnsubscribed(subscription, { room, code, reason });
+            },
+        });
+        const entry = { follower, subscription: null };
+        this.followed.set(room, entry);
+        return entry;
+    }
+    unsubscribe(subscription) {
+        const { room } = subscription;
+        const entry = this.followed.get(room);
+        entry.subscription = null;
+        if (entry.follower.automatic) {
+            // The gateway pushes it whatever the application wants, and the client's events tell it.
+            entry.follower.release();
+        }
+        else {
+            entry.follower.close();
+            this.followed.remove(room);
+            this.leave(room);
+        }
+        this.tellUnsubscribed(subscription, { room, code: "left", reason: "unsubscribe() was called" });
+    }
+    /** Tell the gateway that a room is not wanted. */
+    leave(room) {
+        if (!this.calls || this.leaving.get(room))
+            return;
+        this.leaving.set(room, true);
+        // If it fails, the next publication of the room brings us here again.
+        const answered = () => this.leaving.remove(room);
+        this.calls.send({ type: "unsubscribe", room }, answered, answered);
+    }
+    tellUnsubscribed(subscription, event) {
+        if (subscription) {
+            subscription.change("unsubscribed");
+            subscription.emit("unsubscribed", event);
+        }
+        this.owner.tell("unsubscribed", event);
+    }
+}
+
+/** What the client takes from its surroundings: timers, randomness, a place for stray errors. */
+/** 16 random bytes. */
+function randomBytes() {
+    if (typeof crypto === "object" && crypto)
+        return crypto.getRandomValues(new Uint8Array(16));
+    if (typeof msCrypto === "object" && msCrypto)
+        return msCrypto.getRandomValues(new Uint8Array(16));
+    // Browsers without a secure source: unique, which keys need, though guessable.
+    const bytes = [];
+    while (bytes.length < 16)
+        bytes.push(Math.floor(Math.random() * 256));
+    return bytes;
+}
+/** The browser's or Node.js's own. */
+const realEnvironment = {
+    setTimeout: (action, milliseconds) => setTimeout(action, milliseconds),
+    clearTimeout: (handle) => clearTimeout(handle),
+    random: () => Math.random(),
+    randomId: () => {
+        const bytes = randomBytes();
+        let id = "";
+        for (let i = 0; i < bytes.length; i++)
+            id += (256 + bytes[i]).toString(16).slice(1);
+        return id;
+    },
+    // As if nobody had caught it: the page's error handling and the console see it.
+    report: (error) => {
+        setTimeout(() => {
+            throw error;
+        }, 0);
+    },
+};
+
+/** The options of a client, and what they become when checked and completed. */
+
+
+const TIMEOUTS = {
+    open: 20000,
+    reply: 10000,
+    ping: 25000,
+    pong: 10000,
+    publish: 30000,
+    stable: 30000,
+};
+const CLIENT_ID = /^[A-Za-z0-9_-]{16,64}$/;
+/** Raises an `Error` that names what is wrong. */
+function settingsOf(endpoints, options) {
+    const list = typeof endpoints === "string" ? [endpoints] : endpoints.slice();
+    if (!list.length || list.some((url) => typeof url !== "string" || !url)) {
+        throw new TypeError("endpoints must be a URL or a list of at least one URL");
+    }
+    if (options.token !== undefined && typeof options.token !== "function") {
+        throw new TypeError("options.token must be a function that gives a token");
+    }
+    const environment = completed(realEnvironment, options.environment);
+    const clientId = options.clientId === undefined ? environment.randomId() : options.clientId;
+    if (!CLIENT_ID.test(clientId)) {
+        throw new TypeError(`options.clientId is "${clientId}", accepted are 16 to 64 characters of A-Z a-z 0-9 _ -`);
+    }
+    return {
+        endpoints: list,
+        token: options.token || null,
+        clientId,
+        SockJS: options.SockJS || globalSockJS(),
+        sockjs: options.sockjs || {},
+        backoff: positive("backoff", completed({ base: 500, cap: 20000 }, options.backoff)),
+        timeouts: positive("timeouts", completed(TIMEOUTS, options.timeouts)),
+        maxPending: options.maxPending === undefined ? 64 : options.maxPending,
+        environment,
+    };
+}
+/** `defaults` with what `given` has of the same names. */
+function completed(defaults, given = {}) {
+    const result = {};
+    for (const name of Object.keys(defaults)) {
+        const value = given[name];
+        result[name] = value === undefined ? defaults[name] : value;
+    }
+    return result;
+}
+function positive(option, numbers) {
+    for (const name of Object.keys(numbers)) {
+        const value = numbers[name];
+        if (typeof value !== "number" || !(value > 0)) {
+            throw new TypeError(`options.${option}.${name} is ${value}, accepted is a number of milliseconds above 0`);
+        }
+    }
+    return numbers;
+}
+
+/** The client: rooms and publishes on top of a connection that comes and goes. */
+
+
+
+
+
+
+
+class Roomline extends Emitter {
+    /** `endpoints`: the URL of a gateway's SockJS endpoint, or several. Nothing is opened before
+     * `connect()`. Raises an `Error` that names the option that is wrong. */
+    constructor(endpoints, options = {}) {
+        const settings = settingsOf(endpoints, options);
+        super(settings.environment);
+        this.calls = null;
+        this.settings = settings;
+        this.publisher = new Publisher(settings);
+        this.rooms = new Rooms(settings, {
+            tell: (name, event) => this.emit(name, event),
+            publish: (room, data, publishOptions) => this.publish(room, data, publishOptions),
+            history: (room, limit) => this.history(room, limit),
+        });
+        this.connector = new Connector(settings, {
+            changed: (event) => this.changed(event),
+            connected: (welcome, calls) => this.connected(welcome, calls),
+            interrupted: () => this.interrupted(),
+            refused: (error) => this.emit("error", error),
+            pushed: (message) => this.pushed(message),
+            sounded: (position, complete) => this.rooms.sounded(position, complete),
+            failed: (error) => this.emit("error", error),
+        });
+    }
+    get state() {
+        return this.connector.state;
+    }
+    /** Who an anonymous client is to the gateway. */
+    get clientId() {
+        return this.settings.clientId;
+    }
+    /** The session's public id while connected, else null. */
+    get session() {
+        return this.connector.welcome && this.connector.welcome.session;
+    }
+    /** Who the gateway takes this client for; null: nobody in particular, or not connected. */
+    get user() {
+        return this.connector.welcome && this.connector.welcome.user;
+    }
+    /** The gateway node while connected, else null. */
+    get node() {
+        return this.connector.welcome && this.connector.welcome.node;
+    }
+    /** SockJS's name of the transport in use (`"websocket"`, ...) while connected, else null. */
+    get transport() {
+        return this.connector.transport;
+    }
+    /** Connect, and stay connected until `disconnect()` or until the gateway closes for good. */
+    connect() {
+        this.connector.connect();
+    }
+    /** Leave. Subscriptions continue at the next `connect()`; pending publishes are rejected. */
+    disconnect() {
+        this.connector.disconnect();
+    }
+    /** Subscribe now or as soon as connected. Raises an `Error` if the room has a subscription. */
+    subscribe(room, options = {}) {
+        return this.rooms.subscribe(room, options);
+    }
+    /** The application's subscription to a room, or null. */
+    subscription(room) {
+        return this.rooms.subscription(room);
+    }
+    /**
+     * Publish `data`, any value that JSON can carry. Fulfilled when the broker has confirmed it;
+     * until then retried with the same key. Rejected with a `RoomlineError`.
+     */
+    publish(room, data, options = {}) {
+        const key = options.key === undefined ? null : options.key;
+        return this.publisher.publish(room, data, key, this.state !== "disconnected");
+    }
+    history(room, limit) {
+        const PromiseClass = promiseMaker();
+        return new PromiseClass((resolve, reject) => {
+            if (!this.calls) {
+                reject(failure("disconnected", "there is no connection to ask for history on", true, room));
+                return;
+            }
+            this.calls.send({ type: "history", room, limit }, ({ position, publications }) => resolve({ position, publications }), reject);
+        });
+    }
+    changed(event) {
+        if (event.state === "disconnected") {
+            this.publisher.abandon(event.reason || "disconnect() was called");
+        }
+        this.emit("state", event);
+    }
+    connected(welcome, calls) {
+        this.calls = calls;
+        this.rooms.resume(calls, welcome.rooms);
+        this.publisher.resume(calls);
+        const { session, user, node, limits } = welcome;
+        const rooms = welcome.rooms.map(({ room }) => room);
+        this.emit("connected", { session, user, node, limits, rooms, transport: this.transport });
+    }
+    interrupted() {
+        this.calls = null;
+        this.publisher.suspend();
+        this.rooms.suspend();
+    }
+    pushed(message) {
+        const push = message;
+        if (message.type === "publication")
+            this.rooms.receive(push);
+        else if (message.type === "unsubscribed")
+            this.rooms.end(push);
+        else if (message.type === "reconnect") {
+            this.connector.leaveIn(push.after_ms);
+        }
+        // Anything else is of a newer gateway, for newer clients.
+    }
+}
+
+export { Roomline, DISCONNECTS, ERRORS, UNRECOVERABLE, UNSUBSCRIBED };

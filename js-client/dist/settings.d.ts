@@ -1,0 +1,54 @@
+/** The options of a client, and what they become when checked and completed. */
+import type { BackoffRange } from "./backoff.js";
+import { type Environment } from "./environment.js";
+import { type SockJSConstructor } from "./transport.js";
+/** What a token callback may give: a token, or null for none; at once or promised. */
+export type TokenAnswer = string | null | PromiseLike<string | null>;
+/** All in milliseconds. */
+export interface Timeouts {
+    /** Until SockJS is open, fall-backs included. */
+    readonly open: number;
+    /** Until a command is answered, and until a token callback has given its token. */
+    readonly reply: number;
+    /** Between two pings. */
+    readonly ping: number;
+    /** Until a ping is answered; else the connection is given up. */
+    readonly pong: number;
+    /** Until a publish is confirmed, with all its retries. */
+    readonly publish: number;
+    /** How long a connection must last for the backoff to start over. */
+    readonly stable: number;
+}
+export interface Options {
+    /** Gives a connection token, at each connect and before the last one expires. */
+    readonly token?: () => TokenAnswer;
+    /** Who an anonymous client is: 16 to 64 characters of `A-Z a-z 0-9 _ -`. Default: random. */
+    readonly clientId?: string;
+    /** The `sockjs-client` constructor. Default: the global `SockJS`. */
+    readonly SockJS?: SockJSConstructor;
+    /** Options for SockJS. */
+    readonly sockjs?: {
+        readonly [name: string]: unknown;
+    };
+    readonly backoff?: Partial<BackoffRange>;
+    readonly timeouts?: Partial<Timeouts>;
+    /** How many publishes may wait for their confirmation. Default: 64. */
+    readonly maxPending?: number;
+    /** Timers and randomness, for tests. */
+    readonly environment?: Partial<Environment>;
+}
+export interface Settings {
+    readonly endpoints: readonly string[];
+    readonly token: (() => TokenAnswer) | null;
+    readonly clientId: string;
+    readonly SockJS: SockJSConstructor;
+    readonly sockjs: {
+        readonly [name: string]: unknown;
+    };
+    readonly backoff: BackoffRange;
+    readonly timeouts: Timeouts;
+    readonly maxPending: number;
+    readonly environment: Environment;
+}
+/** Raises an `Error` that names what is wrong. */
+export declare function settingsOf(endpoints: string | readonly string[], options: Options): Settings;

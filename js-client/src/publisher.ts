@@ -1,0 +1,137 @@
+/** Publishes that wait for their confirmation, across retries and reconnects. */
+
+import { Backoff } from "./backoff.js";
+import type { Calls } from "./calls.js";
+import { failure, type RoomlineError } from "./errors.js";
+import { promiseMaker, type PromiseMaker } from "./promise.js";
+import type { Settings } from "./settings.js";
+import { Timer } from "./timer.js";
+
+/** The broker has confirmed a publication. */
+export interface Published {
+  readonly room: string;
+  readonly key: string;
+}
+
+/** One publish. It ends once: confirmed, refused, or out of time. */
+interface Pending {
+  readonly room: string;
+  readonly data: unknown;
+  readonly key: string;
+  readonly backoff: Backoff;
+  readonly retryTimer: Timer;
+  readonly deadline: Timer;
+  readonly resolve: (published: Published) => void;
+  readonly reject: (error: RoomlineError) => void;
+}
+
+export class Publisher {
+  private readonly PromiseClass: PromiseMaker = promiseMaker();
+  private pending: Pending[] = [];
+  private calls: Calls | null = null;
+
+  constructor(private readonly settings: Settings) {}
+
+  /** `key`: null for a random one. `accepting`: whether a connection is there or to be expected. */
+  publish(
+    room: string,
+    data: unknown,
+    key: string | null,
+    accepting: boolean,
+  ): Promise<Published> {
+    const { environment, timeouts, maxPending } = this.settings;
+    return new this.PromiseClass<Published>((resolve, reject) => {
+      const publishKey = key === null ? environment.randomId() : key;
+      const refuse = (code: string, message: string, temporary: boolean) => {
+        const error = failure(code, message, temporary, room);
+        error.key = publishKey;
+        reject(error);
+      };
+      const frozen = snapshot(data);
+      if (frozen === null) {
+        refuse("bad_request", "data must be a value that JSON can carry", false);
+      } else if (!accepting) {
+        refuse("disconnected", "the client is disconnected: call connect() first", true);
+      } else if (this.pending.length >= maxPending) {
+        refuse("too_many_pending", `${maxPending} publishes wait for their confirmation`, true);
+      } else {
+        const item: Pending = {
+          room,
+          data: frozen.data,
+          key: publishKey,
+          backoff: new Backoff(environment.random, this.settings.backoff),
+          retryTimer: new Timer(environment, () => this.send(item)),
+          deadline: new Timer(environment, () =>
+            this.fail(item, failure("timeout", `not confirmed within ${timeouts.publish} ms`, true)),
+          ),
+          resolve,
+          reject,
+        };
+        this.pending.push(item);
+        item.deadline.start(timeouts.publish);
+        this.send(item);
+      }
+    });
+  }
+
+  /** A session has begun: everything unconfirmed is sent, in the order of the calls. */
+  resume(calls: Calls): void {
+    this.calls = calls;
+    for (const item of this.pending.slice()) this.send(item);
+  }
+
+  /** The session is over; what is unconfirmed waits for the next one. */
+  suspend(): void {
+    this.calls = null;
+    for (const item of this.pending) item.retryTimer.stop();
+  }
+
+  /** No session will follow. */
+  abandon(reason: string): void {
+    for (const item of this.pending.slice()) this.fail(item, failure("disconnected", reason, true));
+  }
+
+  private send(item: Pending): void {
+    const calls = this.calls;
+    if (!calls) return;
+    calls.send(
+      { type: "publish", room: item.room, data: item.data, key: item.key },
+      () => {
+        if (this.remove(item)) item.resolve({ room: item.room, key: item.key });
+      },
+      (error) => {
+        if (!calls.open || this.pending.indexOf(item) < 0) return;
+        if (error.temporary) item.retryTimer.start(item.backoff.next());
+        else this.fail(item, error);
+      },
+    );
+  }
+
+  private fail(item: Pending, error: RoomlineError): void {
+    if (!this.remove(item)) return;
+    error.room = item.room;
+    error.key = item.key;
+    item.reject(error);
+  }
+
+  private remove(item: Pending): boolean {
+    const place = this.pending.indexOf(item);
+    if (place < 0) return false;
+    this.pending.splice(place, 1);
+    item.retryTimer.stop();
+    item.deadline.stop();
+    return true;
+  }
+}
+
+/** What JSON makes of `data` now, so that a retry sends the same; null: JSON cannot carry it. */
+function snapshot(data: unknown): { readonly data: unknown } | null {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(data);
+  } catch {
+    // Circular, a bigint, or a toJSON that raises: told like everything else JSON cannot carry.
+    return null;
+  }
+  return text === undefined ? null : { data: JSON.parse(text) };
+}

@@ -1,0 +1,79 @@
+/** Renewing the connection token of a session before it expires. */
+
+import { Backoff } from "./backoff.js";
+import type { Calls } from "./calls.js";
+import { failure, type RoomlineError } from "./errors.js";
+import type { Refreshed } from "./messages.js";
+import type { Settings } from "./settings.js";
+import { Timer } from "./timer.js";
+import { askForToken } from "./tokens.js";
+
+/** The share of a token's lifetime after which it is renewed: between the two, so that clients
+ * that connected together do not ask for tokens together. */
+const EARLIEST = 0.7;
+const LATEST = 0.9;
+/** Browsers fire timers beyond 2^31 ms at once. */
+const LONGEST = 0x7fffffff;
+
+export class Refresher {
+  private readonly timer: Timer;
+  private readonly backoff: Backoff;
+  private calls: Calls | null = null;
+  private stopAsking: () => void = () => undefined;
+
+  constructor(
+    private readonly settings: Settings,
+    private readonly failed: (error: RoomlineError) => void,
+  ) {
+    this.timer = new Timer(settings.environment, () => this.ask());
+    this.backoff = new Backoff(settings.environment.random, settings.backoff);
+  }
+
+  /** `expiresIn`: seconds; null: never. */
+  start(calls: Calls, expiresIn: number | null): void {
+    this.calls = calls;
+    if (expiresIn === null || !this.settings.token) return;
+    const share = EARLIEST + (LATEST - EARLIEST) * this.settings.environment.random();
+    this.timer.start(Math.min(LONGEST, Math.floor(1000 * expiresIn * share)));
+  }
+
+  stop(): void {
+    this.calls = null;
+    this.timer.stop();
+    this.stopAsking();
+  }
+
+  private ask(): void {
+    const { environment, timeouts, token } = this.settings;
+    this.stopAsking = askForToken(
+      environment,
+      timeouts.reply,
+      token!,
+      (given) => {
+        if (given !== null) this.refresh(given);
+        else this.retry(failure("token_failed", "there is no token to refresh the session with", true));
+      },
+      (error) => this.retry(error),
+    );
+  }
+
+  private refresh(token: string): void {
+    const calls = this.calls!;
+    calls.send<Refreshed>(
+      { type: "refresh", token },
+      (reply) => {
+        this.backoff.reset();
+        this.start(calls, reply.expires_in);
+      },
+      (error) => {
+        if (calls.open) this.retry(error);
+      },
+    );
+  }
+
+  /** Until it succeeds or the gateway ends the session because the token has expired. */
+  private retry(error: RoomlineError): void {
+    this.timer.start(this.backoff.next());
+    this.failed(error);
+  }
+}

@@ -1,0 +1,174 @@
+/** All rooms that are followed, and which of them the application has subscribed to. */
+
+import type { Calls } from "./calls.js";
+import type { RoomlineError } from "./errors.js";
+import { Follower, type SubscribedEvent, type SubscribeOptions } from "./follower.js";
+import type { AutomaticRoom, Publication, UnsubscribedPush } from "./messages.js";
+import type { Settings } from "./settings.js";
+import { Subscription, type SubscriptionOwner, type UnsubscribedEvent } from "./subscription.js";
+import { Table } from "./table.js";
+
+/** What rooms tell, each also to its subscription. */
+export interface RoomEvents {
+  subscribed: SubscribedEvent;
+  publication: Publication;
+  unsubscribed: UnsubscribedEvent;
+  error: RoomlineError;
+}
+
+/** The client, as its rooms need it. */
+export interface RoomsOwner extends Pick<SubscriptionOwner, "publish" | "history"> {
+  tell<Name extends keyof RoomEvents>(name: Name, event: RoomEvents[Name]): void;
+}
+
+interface Followed {
+  readonly follower: Follower;
+  /** Null: an automatic room that the application has not subscribed to. */
+  subscription: Subscription | null;
+}
+
+export class Rooms {
+  private readonly followed = new Table<Followed>();
+  /** Rooms for which an `unsubscribe` is unanswered. */
+  private readonly leaving = new Table<true>();
+  private readonly subscriptionOwner: SubscriptionOwner;
+  private calls: Calls | null = null;
+
+  constructor(
+    private readonly settings: Settings,
+    private readonly owner: RoomsOwner,
+  ) {
+    this.subscriptionOwner = {
+      publish: owner.publish,
+      history: owner.history,
+      unsubscribe: (subscription) => this.unsubscribe(subscription),
+    };
+  }
+
+  subscribe(room: string, options: SubscribeOptions): Subscription {
+    if (typeof room !== "string" || !room) throw new TypeError("room must be a name, not empty");
+    const entry = this.followed.get(room) || this.follow(room);
+    if (entry.subscription) {
+      throw new Error(`room ${room} is subscribed to already, client.subscription(room) has it`);
+    }
+    const { follower } = entry;
+    const { environment } = this.settings;
+    const subscription = new Subscription(room, environment, this.subscriptionOwner, follower);
+    entry.subscription = subscription;
+    follower.want(options, this.calls);
+    return subscription;
+  }
+
+  subscription(room: string): Subscription | null {
+    const entry = this.followed.get(room);
+    return entry ? entry.subscription : null;
+  }
+
+  /** A session has begun, with these automatic rooms. */
+  resume(calls: Calls, automatic: readonly AutomaticRoom[]): void {
+    this.calls = calls;
+    const listed = new Table<AutomaticRoom>();
+    for (const entry of automatic) {
+      listed.set(entry.room, entry);
+      if (!this.followed.get(entry.room)) this.follow(entry.room);
+    }
+    for (const entry of this.followed.values()) {
+      const { follower, subscription } = entry;
+      const { room } = follower;
+      // Listeners that are called in this loop may subscribe, unsubscribe, or disconnect.
+      if (this.calls !== calls) return;
+      if (this.followed.get(room) !== entry || follower.following(calls)) continue;
+      const told = listed.get(room) || null;
+      if (told || subscription) follower.resume(calls, told);
+      else this.followed.remove(room);
+    }
+  }
+
+  /** There is no session. */
+  suspend(): void {
+    this.calls = null;
+    this.leaving.clear();
+    for (const { follower } of this.followed.values()) follower.suspend();
+  }
+
+  /** A publication was pushed. */
+  receive(publication: Publication): void {
+    const entry = this.followed.get(publication.room);
+    if (entry) entry.follower.receive(publication);
+    else this.leave(publication.room);
+  }
+
+  /** The gateway ended a subscription. */
+  end(push: UnsubscribedPush): void {
+    const entry = this.followed.get(push.room);
+    if (entry) entry.follower.ended(push);
+  }
+
+  /** The log reaches to `position`; `complete`: and every push so far has arrived. */
+  sounded(position: string, complete: boolean): void {
+    for (const { follower } of this.followed.values()) {
+      if (complete) follower.advance(position);
+      else follower.recover();
+    }
+  }
+
+  private follow(room: string): Followed {
+    const tell = <Name extends "subscribed" | "publication" | "error">(
+      name: Name,
+      event: RoomEvents[Name],
+    ) => {
+      const { subscription } = entry;
+      if (subscription) subscription.emit<keyof RoomEvents>(name, event);
+      this.owner.tell(name, event);
+    };
+    const follower = new Follower(room, this.settings, {
+      changed: (state) => {
+        if (entry.subscription) entry.subscription.change(state);
+      },
+      established: (event) => tell("subscribed", event),
+      publication: (publication) => tell("publication", publication),
+      failed: (error) => tell("error", error),
+      ended: (code, reason) => {
+        const { subscription } = entry;
+        this.followed.remove(room);
+        entry.subscription = null;
+        this.tellUnsubscribed(subscription, { room, code, reason });
+      },
+    });
+    const entry: Followed = { follower, subscription: null };
+    this.followed.set(room, entry);
+    return entry;
+  }
+
+  private unsubscribe(subscription: Subscription): void {
+    const { room } = subscription;
+    const entry = this.followed.get(room)!;
+    entry.subscription = null;
+    if (entry.follower.automatic) {
+      // The gateway pushes it whatever the application wants, and the client's events tell it.
+      entry.follower.release();
+    } else {
+      entry.follower.close();
+      this.followed.remove(room);
+      this.leave(room);
+    }
+    this.tellUnsubscribed(subscription, { room, code: "left", reason: "unsubscribe() was called" });
+  }
+
+  /** Tell the gateway that a room is not wanted. */
+  private leave(room: string): void {
+    if (!this.calls || this.leaving.get(room)) return;
+    this.leaving.set(room, true);
+    // If it fails, the next publication of the room brings us here again.
+    const answered = () => this.leaving.remove(room);
+    this.calls.send({ type: "unsubscribe", room }, answered, answered);
+  }
+
+  private tellUnsubscribed(subscription: Subscription | null, event: UnsubscribedEvent): void {
+    if (subscription) {
+      subscription.change("unsubscribed");
+      subscription.emit("unsubscribed", event);
+    }
+    this.owner.tell("unsubscribed", event);
+  }
+}
