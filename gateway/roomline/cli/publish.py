@@ -7,7 +7,7 @@ import sys
 import time
 from typing import NoReturn
 
-from roomline.broker import Broker, BrokerError, BrokerUnavailable, PublishUnconfirmed
+from roomline.broker import Broker, BrokerError, PublishUnconfirmed
 from roomline.config import Settings
 from roomline.server import make_broker
 from roomline.wire import (
@@ -58,9 +58,6 @@ def publish(settings: Settings, room: str, data: str, *, text: bool, kind: Kind)
     except PublishUnconfirmed as error:
         print(f"roomline: it may or may not have been published: {error}", file=sys.stderr)
         return 3
-    except BrokerUnavailable as error:
-        print(f"roomline: not published, try again: {error}", file=sys.stderr)
-        return 1
     except BrokerError as error:
         print(f"roomline: not published: {error}", file=sys.stderr)
         return 1

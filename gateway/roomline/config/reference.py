@@ -27,7 +27,7 @@ is not a setting is an error.
 Secrets have no flag, because every user of a machine can read its processes' arguments. They may
 stand in a file of their own, one to a line: the setting with ``_file`` behind its name names it.
 
-::
+.. code-block:: toml
 
     broker = "amqps://gateway:password@rabbit.example/"
     origins = ["https://chat.example"]

@@ -10,12 +10,14 @@ from roomline.config.values import Network
 from roomline.core.limits import NodeLimits
 from roomline.core.policy import Namespace
 from roomline.tokens import Keyring
+from roomline.transport.settings import TransportSettings
 
 T = TypeVar("T")
 
 TRANSPORTS: Final = ("websocket", "xhr-streaming", "eventsource", "xhr-polling")
 
 _NODE: Final = NodeLimits()
+_ENDPOINT: Final = TransportSettings()
 _LOG = "The log and its rooms"
 _LISTENING = "Listening"
 _ACCESS = "Access"
@@ -182,14 +184,16 @@ class Settings:
     response_limit: int = _setting(
         _LIMITS,
         kinds.size(4096, 1 << 30),
-        128 << 10,
+        _ENDPOINT.response_limit,
         "bytes after which a streaming response ends and the client asks for the next",
     )
-    sessions: int = _setting(_LIMITS, kinds.whole(1, 1_000_000), 10_000, "sessions of this node")
+    sessions: int = _setting(
+        _LIMITS, kinds.whole(1, 1_000_000), _ENDPOINT.sessions, "sessions of this node"
+    )
     sessions_per_address: int = _setting(
         _LIMITS,
         kinds.whole(1, 1_000_000),
-        1000,
+        _ENDPOINT.sessions_per_address,
         "sessions from one address. Behind a reverse proxy set trusted_proxies, or else all"
         " clients count as one address",
     )
@@ -248,12 +252,12 @@ class Settings:
         "how long a session may take until it has connected",
     )
     heartbeat: float = _setting(
-        _LIMITS, kinds.seconds(1, 3600), 25.0, "time between two heartbeats"
+        _LIMITS, kinds.seconds(1, 3600), _ENDPOINT.heartbeat_seconds, "time between two heartbeats"
     )
     disconnect_delay: float = _setting(
         _LIMITS,
         kinds.seconds(1, 3600),
-        5.0,
+        _ENDPOINT.disconnect_delay,
         "how long a polling client may stay away before its session ends",
     )
 

@@ -53,8 +53,8 @@ def _parse_broker(value: Any) -> str:
         valid = parts.hostname and parts.port != 0
     except ValueError:  # its text could repeat the password
         valid = False
-    if not valid:
-        raise Refused("it has no valid host and port")
+    if not valid or "@" in parts.path + parts.query + parts.fragment:
+        raise Refused("it has no valid host and port; in user and password write / as %2F")
     return value
 
 
