@@ -17,7 +17,7 @@ TEST_READY := $(VENV)/.installed-test
 JS_READY := js-client/node_modules/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-slow lint format bench conformance-server packages clean
+.PHONY: help demo test test-js test-fast test-slow lint format bench conformance-server packages clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
@@ -25,7 +25,10 @@ help: ## what can be made
 demo: $(DEMO_READY) ## run the chat demo; BROKER=amqp://user:password@host for RabbitMQ, ARGS=... for its options
 	@$(VENV)/bin/python djangoapp/manage.py demo $(if $(BROKER),--broker '$(BROKER)') $(ARGS)
 
-test: packages lint test-fast test-slow ## install what tests need, lint, run every test
+test: packages lint test-js test-fast test-slow ## install what tests need, lint, run every test
+
+test-js: $(JS_READY) ## the JavaScript client: its tests, and whether what is built is up to date
+	cd js-client && npm test && npm run check
 
 test-fast: $(TEST_READY) $(JS_READY) ## the tests that need neither a broker nor a browser
 	$(PYTEST) -m "not slow" $(ARGS)
@@ -47,7 +50,7 @@ bench: $(TEST_READY) ## measure the fan-out against a textbook server and a plai
 	$(RUN) $(VENV)/bin/python -m bench $(ARGS)
 
 conformance-server: $(DEMO_READY) ## the SockJS endpoints that the public protocol suite expects, on PORT
-	@$(VENV)/bin/python -m roomline.transport.conformance $(PORT)
+	@$(VENV)/bin/python -m roomline.transport.conformance --port $(PORT)
 
 packages: ## Debian packages that the tests need, if their commands are missing
 	@sh scripts/debian-packages

@@ -9,10 +9,9 @@ from docutils.core import publish_doctree
 
 ROOT = Path(__file__).parents[2]
 PAGES = tuple(
-    sorted(
-        str(path.relative_to(ROOT))
-        for path in (*ROOT.glob("*.rst"), *(ROOT / "docs").rglob("*.rst"))
-    )
+    str(path.relative_to(ROOT))
+    for places in ("*.rst", "docs/**/*.rst", "rabbitmq/*.rst")
+    for path in sorted(ROOT.glob(places))
 )
 
 
@@ -81,3 +80,11 @@ def table(path: str, name: str) -> list[list[str]]:
                 for row in body.findall(nodes.row)
             ]
     raise AssertionError(f"{path} has no table that is named {name}")
+
+
+def snippet(path: str, name: str) -> Snippet:
+    """The named literal block of a page."""
+    for found in snippets():
+        if (found.page, found.name) == (path, name):
+            return found
+    raise AssertionError(f"{path} has no block that is named {name}")
