@@ -1,0 +1,247 @@
+/* The room page: shows a room as the gateway tells it, and publishes what is typed.
+   ES5 and no dependency but the Roomline client, so that it runs in browsers of 2012. */
+(function () {
+  "use strict";
+
+  var HISTORY = 50;
+  var MOST_SHOWN = 500;
+  var TRANSPORTS = ["websocket", "xhr-streaming", "eventsource", "xhr-polling"];
+  var STATES = { connected: "live", connecting: "connecting…", disconnected: "offline" };
+
+  var config = JSON.parse(byId("roomline-config").textContent);
+  var roomName = byId("main").getAttribute("data-room");
+  var scroll = byId("scroll");
+  var messages = byId("messages");
+  var outgoing = byId("outgoing");
+  var composer = byId("composer");
+  var keys = 0;
+  var pageId = randomText();
+
+  var client = new Roomline(config.endpoints, {
+    token: function () {
+      return getToken(config.tokenUrl);
+    },
+    sockjs: sockjsOptions()
+  });
+
+  client.on("state", function (event) {
+    var state = byId("state");
+    state.setAttribute("data-state", event.state);
+    state.textContent = STATES[event.state];
+    if (event.state !== "connected") byId("transport").textContent = "";
+  });
+  client.on("connected", function (event) {
+    byId("transport").textContent = event.transport;
+  });
+  client.on("error", function (error) {
+    if (!error.temporary) say("note", error.message);
+  });
+
+  var room = client.subscribe(roomName, {
+    history: HISTORY,
+    token: function (name) {
+      return getToken(config.roomTokenUrl + "?room=" + encodeURIComponent(name));
+    }
+  });
+  room.on("subscribed", function (event) {
+    if (event.recovered) return;
+    if (event.reason) say("note", "Some messages may be missing; history reloaded.");
+    messages.setAttribute("aria-busy", "true");
+    empty(messages);
+    for (var i = 0; i < event.publications.length; i++) show(event.publications[i]);
+    messages.removeAttribute("aria-busy");
+    byId("nothing").hidden = messages.children.length > 0;
+    toBottom();
+  });
+  room.on("publication", function (publication) {
+    var wasAtBottom = isAtBottom();
+    show(publication);
+    byId("nothing").hidden = true;
+    if (wasAtBottom) toBottom();
+  });
+  room.on("unsubscribed", function (event) {
+    say("note", "This room has ended for you: " + event.reason);
+  });
+
+  var notices = client.subscribe("system.notices", { history: 1 });
+  notices.on("subscribed", function (event) {
+    if (event.publications.length) notice(event.publications[event.publications.length - 1]);
+  });
+  notices.on("publication", notice);
+
+  if (composer) {
+    composer.addEventListener("submit", function (event) {
+      var field = byId("text");
+      var text = field.value.replace(/^\s+|\s+$/g, "");
+      event.preventDefault();
+      field.focus();
+      if (!text) return;
+      field.value = "";
+      send(text);
+    });
+  }
+  hideOnClose("notice");
+  hideOnClose("note");
+  client.connect();
+
+  function show(publication) {
+    var item = element("li", "message " + publication.kind);
+    var sender = publication.sender;
+    var head = element("p", "head");
+    item.setAttribute("data-position", publication.position);
+    if (sender && client.user && sender.id === client.user.id) item.className += " mine";
+    head.appendChild(element("span", "sender", nameOf(publication)));
+    if (sender && /^guest-/.test(sender.id)) head.appendChild(element("span", "badge", "guest"));
+    if (publication.time) head.appendChild(timeElement(publication.time));
+    item.appendChild(head);
+    item.appendChild(element("p", "text", textOf(publication.data)));
+    messages.appendChild(item);
+    while (messages.children.length > MOST_SHOWN) messages.removeChild(messages.firstChild);
+    forget(publication.key);
+  }
+
+  function send(text) {
+    var key = pageId + "-" + ++keys;
+    var item = element("li", "sending");
+    item.setAttribute("data-key", key);
+    item.appendChild(element("span", "text", text));
+    item.appendChild(element("span", "outcome"));
+    outgoing.appendChild(item);
+    attempt();
+
+    function attempt() {
+      item.className = "sending";
+      item.lastChild.textContent = "sending…";
+      toBottom();
+      // The same key each time: however often it is tried, the message stands in the room once.
+      room.publish({ text: text }, { key: key }).then(remove, failed);
+    }
+
+    function failed(error) {
+      var again = button("Retry", attempt);
+      var outcome = item.lastChild;
+      item.className = "failed";
+      outcome.textContent = "Not sent: " + error.message + " ";
+      outcome.setAttribute("role", "alert");
+      outcome.appendChild(again);
+      outcome.appendChild(document.createTextNode(" "));
+      outcome.appendChild(button("Discard", remove));
+      toBottom();
+    }
+
+    function remove() {
+      if (item.parentNode) item.parentNode.removeChild(item);
+    }
+  }
+
+  /* It stands in the room now: the confirmation may come later than the message itself. */
+  function forget(key) {
+    var items = outgoing.children;
+    for (var i = items.length - 1; i >= 0; i--) {
+      if (items[i].getAttribute("data-key") === key) outgoing.removeChild(items[i]);
+    }
+  }
+
+  function notice(publication) {
+    say("notice", textOf(publication.data));
+  }
+
+  function say(id, text) {
+    var bar = byId(id);
+    bar.querySelector(".text").textContent = text;
+    bar.hidden = false;
+  }
+
+  function hideOnClose(id) {
+    byId(id).querySelector(".close").addEventListener("click", function () {
+      byId(id).hidden = true;
+    });
+  }
+
+  function nameOf(publication) {
+    if (publication.sender) return publication.sender.name;
+    return publication.origin || publication.kind;
+  }
+
+  function textOf(data) {
+    if (typeof data === "string") return data;
+    if (data && typeof data.text === "string") return data.text;
+    return JSON.stringify(data);
+  }
+
+  function timeElement(time) {
+    var moment = new Date(time);
+    var shown = element("time", "", pad(moment.getHours()) + ":" + pad(moment.getMinutes()));
+    shown.setAttribute("datetime", time);
+    shown.setAttribute("title", moment.toLocaleString());
+    return shown;
+  }
+
+  function pad(number) {
+    return (number < 10 ? "0" : "") + number;
+  }
+
+  /* What a promise would be where there is one: the client only calls `then`. */
+  function getToken(url) {
+    return {
+      then: function (resolve, reject) {
+        var request = new XMLHttpRequest();
+        request.open("GET", url);
+        request.onload = function () {
+          if (request.status === 200) resolve(JSON.parse(request.responseText).token);
+          else reject(new Error(url + " answers " + request.status));
+        };
+        request.onerror = function () {
+          reject(new Error(url + " cannot be reached"));
+        };
+        request.send();
+      }
+    };
+  }
+
+  /* ?transports=xhr-streaming,xhr-polling leaves the others away. */
+  function sockjsOptions() {
+    var match = /[?&]transports=([^&]*)/.exec(location.search);
+    var wanted = match ? decodeURIComponent(match[1]).split(",") : [];
+    var known = wanted.filter(function (name) {
+      return TRANSPORTS.indexOf(name) >= 0;
+    });
+    return known.length ? { transports: known } : {};
+  }
+
+  function randomText() {
+    var text = "";
+    while (text.length < 32) text += Math.random().toString(36).slice(2);
+    return text.slice(0, 32);
+  }
+
+  function isAtBottom() {
+    return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
+  }
+
+  function toBottom() {
+    scroll.scrollTop = scroll.scrollHeight;
+  }
+
+  function button(label, action) {
+    var made = element("button", "small", label);
+    made.type = "button";
+    made.addEventListener("click", action);
+    return made;
+  }
+
+  function element(name, className, text) {
+    var made = document.createElement(name);
+    if (className) made.className = className;
+    if (text) made.textContent = text;
+    return made;
+  }
+
+  function empty(list) {
+    while (list.firstChild) list.removeChild(list.firstChild);
+  }
+
+  function byId(id) {
+    return document.getElementById(id);
+  }
+})();

@@ -1,0 +1,42 @@
+"""System checks of the ``ROOMLINE`` setting and of what it needs around it."""
+
+import importlib.util
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import apps
+from django.core.checks import CheckMessage, Error, register
+
+from django_roomline import conf
+
+
+@register
+def check_setting(**_: Any) -> Sequence[CheckMessage]:
+    """``roomline.E001`` to ``roomline.E009``: the setting itself, one id for each key."""
+    _, problems = conf.read(conf.raw())
+    return [Error(problem.text, hint=problem.hint, id=problem.check) for problem in problems]
+
+
+@register
+def check_surroundings(**_: Any) -> Sequence[CheckMessage]:
+    """``roomline.E010`` and following: what valid values need to work."""
+    values, _problems = conf.read(conf.raw())
+    messages: list[CheckMessage] = []
+    broker = values.get("BROKER", conf.EMBEDDED)
+    if not broker.startswith(conf.EMBEDDED) and importlib.util.find_spec("pika") is None:
+        messages.append(
+            Error(
+                "BROKER in ROOMLINE is a RabbitMQ, and pika is not installed.",
+                hint="Install django-roomline[rabbitmq].",
+                id="roomline.E010",
+            )
+        )
+    if values.get("GUESTS") and not apps.is_installed("django.contrib.sessions"):
+        messages.append(
+            Error(
+                "GUESTS in ROOMLINE is True, and django.contrib.sessions is not installed.",
+                hint="Guests are remembered in sessions: add the app and its middleware.",
+                id="roomline.E011",
+            )
+        )
+    return messages

@@ -1,0 +1,25 @@
+"""What publishing raises, beside `roomline.wire.InvalidName` and `InvalidData` for its arguments.
+
+::
+
+    PublishError
+    ├── PublishRejected      the broker will never take this publication
+    ├── BrokerUnavailable    not in the log: try again
+    └── PublishUnconfirmed   outcome unknown: it may or may not be in the log
+"""
+
+
+class PublishError(Exception):
+    """A publication that was not confirmed; the text is for operators."""
+
+
+class PublishRejected(PublishError):
+    """The broker refuses this publication for good: too large, or not permitted."""
+
+
+class BrokerUnavailable(PublishError):
+    """The publication is not in the log: broker out of reach, or it was returned."""
+
+
+class PublishUnconfirmed(PublishError):
+    """The publication may or may not be in the log: no answer came in time."""

@@ -1,0 +1,1609 @@
+/*! roomline 0.1.0, MIT */
+(function (root, factory) {
+    if (typeof define === "function" && define.amd) define([], factory);
+    else if (typeof module === "object" && module.exports) module.exports = factory();
+    else root.Roomline = factory();
+})(typeof self !== "undefined" ? self : this, function () {
+"use strict";
+
+var FREE_MOVES = 3;
+var Backoff = (function () {
+    function Backoff(random, range) {
+        this.random = random;
+        this.range = range;
+        this.attempts = 0;
+    }
+    Backoff.prototype.next = function () {
+        var ceiling = Math.min(this.range.cap, this.range.base * Math.pow(2, this.attempts));
+        this.attempts += 1;
+        return Math.floor(this.random() * ceiling);
+    };
+    Backoff.prototype.move = function () {
+        if (this.attempts >= FREE_MOVES)
+            return this.next();
+        this.attempts += 1;
+        return 0;
+    };
+    Backoff.prototype.reset = function () {
+        this.attempts = 0;
+    };
+    return Backoff;
+}());
+
+var ERRORS = {
+    bad_request: { temporary: false, meaning: "the message is not a well-formed command" },
+    unknown_command: { temporary: false, meaning: "no command has this type" },
+    unsupported: { temporary: false, meaning: "the command exists but this gateway does not offer it" },
+    bad_version: { temporary: false, meaning: "the protocol version is not spoken here" },
+    not_connected: { temporary: false, meaning: "the first command must be connect" },
+    already_connected: { temporary: false, meaning: "this session has connected before" },
+    token_required: { temporary: false, meaning: "anonymous clients are not accepted" },
+    token_invalid: { temporary: false, meaning: "the token is forged, malformed or not for us" },
+    token_expired: { temporary: false, meaning: "the token is past its expiry: get a new one" },
+    room_invalid: { temporary: false, meaning: "not a well-formed room name" },
+    room_unknown: { temporary: false, meaning: "the room's namespace is not configured" },
+    room_token_required: { temporary: false, meaning: "the room wants a token of its own" },
+    forbidden: { temporary: false, meaning: "the rules do not let this client do that" },
+    not_subscribed: { temporary: false, meaning: "the session is not subscribed to the room" },
+    too_large: { temporary: false, meaning: "a value exceeds its size limit" },
+    limit_reached: { temporary: false, meaning: "the session holds as many as it may" },
+    rate_limited: { temporary: true, meaning: "too many commands: slow down" },
+    catching_up: { temporary: true, meaning: "this node has not read the log that far yet" },
+    unavailable: { temporary: true, meaning: "the broker cannot be reached: try again, publish with the same key" },
+    rejected: { temporary: false, meaning: "the broker refuses this publication" },
+    draining: { temporary: true, meaning: "this node is leaving: connect elsewhere" },
+};
+var DISCONNECTS = {
+    3001: { reason: "draining", reconnect: true, meaning: "the node is leaving: connect to another" },
+    3002: { reason: "slow", reconnect: true, meaning: "the client did not read: its outbox was full" },
+    3003: { reason: "connect timeout", reconnect: true, meaning: "no connect command was accepted in time" },
+    3004: { reason: "token expired", reconnect: true, meaning: "the connection token expired: come with a new one" },
+    3005: { reason: "broker lost", reconnect: true, meaning: "the node cannot read the log: try another" },
+    3500: { reason: "bad protocol", reconnect: false, meaning: "too many malformed messages" },
+    3501: { reason: "message too long", reconnect: false, meaning: "a message exceeded the size limit" },
+    3502: { reason: "flood", reconnect: false, meaning: "commands kept coming far above the rate limit" },
+};
+var UNSUBSCRIBED = {
+    token_expired: "the room token expired: subscribe with a new one",
+    log_reset: "the log was replaced: subscribe anew, without a position",
+    forbidden: "the refreshed token does not grant this room any more",
+};
+var UNRECOVERABLE = {
+    malformed: "the position is not one that a gateway gave",
+    trimmed: "the position is older than what this node can prove continuous",
+    not_in_log: "the log has no such entry: it was replaced or lost its tail",
+    evicted: "publications after the position are no longer in memory",
+};
+
+function failure(code, message, temporary, room) {
+    if (room === void 0) { room = null; }
+    var error = new Error(message);
+    error.name = "RoomlineError";
+    error.code = code;
+    error.temporary = temporary;
+    error.room = room;
+    error.key = null;
+    return error;
+}
+
+var PROTOCOL_VERSION = 1;
+function encode(id, command) {
+    return '{"id":' + id + "," + JSON.stringify(command).slice(1);
+}
+function parse(text) {
+    var message;
+    try {
+        message = JSON.parse(text);
+    }
+    catch (_a) {
+        return null;
+    }
+    var usable = typeof message === "object" &&
+        message !== null &&
+        typeof message.type === "string";
+    return usable ? message : null;
+}
+
+var Timer = (function () {
+    function Timer(environment, action) {
+        this.environment = environment;
+        this.action = action;
+        this.handle = null;
+        this.pending = false;
+    }
+    Timer.prototype.start = function (milliseconds) {
+        var _this = this;
+        this.stop();
+        this.pending = true;
+        this.handle = this.environment.setTimeout(function () {
+            _this.pending = false;
+            _this.action();
+        }, milliseconds);
+    };
+    Timer.prototype.stop = function () {
+        if (this.pending) {
+            this.pending = false;
+            this.environment.clearTimeout(this.handle);
+        }
+    };
+    return Timer;
+}());
+
+function isThenable(value) {
+    return isObject(value) && typeof value.then === "function";
+}
+function isObject(value) {
+    return value !== null && (typeof value === "object" || typeof value === "function");
+}
+var MinimalPromise = (function () {
+    function MinimalPromise(executor) {
+        this.outcome = "pending";
+        this.waiting = [];
+        this.adopt(executor);
+    }
+    MinimalPromise.prototype.then = function (onFulfilled, onRejected) {
+        var _this = this;
+        return new MinimalPromise(function (resolve, reject) {
+            var react = function () {
+                var fulfilled = _this.outcome === "fulfilled";
+                var handler = (fulfilled ? onFulfilled : onRejected);
+                if (typeof handler !== "function") {
+                    if (fulfilled)
+                        resolve(_this.value);
+                    else
+                        reject(_this.value);
+                    return;
+                }
+                var result;
+                try {
+                    result = handler(_this.value);
+                }
+                catch (error) {
+                    reject(error);
+                    return;
+                }
+                resolve(result);
+            };
+            if (_this.outcome === "pending")
+                _this.waiting.push(react);
+            else
+                setTimeout(react, 0);
+        });
+    };
+    MinimalPromise.prototype.catch = function (onRejected) {
+        return this.then(null, onRejected);
+    };
+    MinimalPromise.prototype.adopt = function (executor) {
+        var _this = this;
+        var decided = false;
+        var reject = function (reason) {
+            if (decided)
+                return;
+            decided = true;
+            _this.settle("rejected", reason);
+        };
+        try {
+            executor(function (value) {
+                if (decided)
+                    return;
+                decided = true;
+                _this.resolve(value);
+            }, reject);
+        }
+        catch (error) {
+            reject(error);
+        }
+    };
+    MinimalPromise.prototype.resolve = function (value) {
+        var _this = this;
+        if (value === this) {
+            this.settle("rejected", new TypeError("a promise cannot be resolved with itself"));
+            return;
+        }
+        var then;
+        try {
+            then = isObject(value) ? value.then : undefined;
+        }
+        catch (error) {
+            this.settle("rejected", error);
+            return;
+        }
+        if (typeof then !== "function") {
+            this.settle("fulfilled", value);
+            return;
+        }
+        var follow = then;
+        setTimeout(function () { return _this.adopt(function (resolve, reject) { return follow.call(value, resolve, reject); }); }, 0);
+    };
+    MinimalPromise.prototype.settle = function (outcome, value) {
+        this.outcome = outcome;
+        this.value = value;
+        var waiting = this.waiting;
+        this.waiting = [];
+        for (var _i = 0, waiting_1 = waiting; _i < waiting_1.length; _i++) {
+            var react = waiting_1[_i];
+            setTimeout(react, 0);
+        }
+    };
+    return MinimalPromise;
+}());
+
+function promiseMaker() {
+    return typeof Promise === "function" ? Promise : MinimalPromise;
+}
+
+function askForToken(environment, timeout, callback, done, fail) {
+    var over = false;
+    var finish = function (action) {
+        if (over)
+            return;
+        over = true;
+        timer.stop();
+        action();
+    };
+    var refuse = function (why) {
+        return finish(function () { return fail(failure("token_failed", "the token callback ".concat(why), true)); });
+    };
+    var threw = function (error) { return refuse("failed: ".concat((error && error.message) || error)); };
+    var accept = function (token) {
+        if (token === null || (typeof token === "string" && token))
+            finish(function () { return done(token); });
+        else
+            refuse("gave ".concat(token === "" ? "an empty text" : typeof token, ", accepted is a token or null"));
+    };
+    var timer = new Timer(environment, function () { return refuse("gave no token within ".concat(timeout, " ms")); });
+    timer.start(timeout);
+    var answer;
+    try {
+        answer = callback();
+    }
+    catch (error) {
+        threw(error);
+        return function () { return undefined; };
+    }
+    if (isThenable(answer))
+        answer.then(accept, threw);
+    else
+        accept(answer);
+    return function () { return finish(function () { return undefined; }); };
+}
+
+var EARLIEST = 0.7;
+var LATEST = 0.9;
+var LONGEST = 0x7fffffff;
+var Refresher = (function () {
+    function Refresher(settings, failed) {
+        var _this = this;
+        this.settings = settings;
+        this.failed = failed;
+        this.calls = null;
+        this.stopAsking = function () { return undefined; };
+        this.timer = new Timer(settings.environment, function () { return _this.ask(); });
+        this.backoff = new Backoff(settings.environment.random, settings.backoff);
+    }
+    Refresher.prototype.start = function (calls, expiresIn) {
+        this.calls = calls;
+        if (expiresIn === null || !this.settings.token)
+            return;
+        var share = EARLIEST + (LATEST - EARLIEST) * this.settings.environment.random();
+        this.timer.start(Math.min(LONGEST, Math.floor(1000 * expiresIn * share)));
+    };
+    Refresher.prototype.stop = function () {
+        this.calls = null;
+        this.timer.stop();
+        this.stopAsking();
+    };
+    Refresher.prototype.ask = function () {
+        var _this = this;
+        var _a = this.settings, environment = _a.environment, timeouts = _a.timeouts, token = _a.token;
+        this.stopAsking = askForToken(environment, timeouts.reply, token, function (given) {
+            if (given !== null)
+                _this.refresh(given);
+            else
+                _this.retry(failure("token_failed", "there is no token to refresh the session with", true));
+        }, function (error) { return _this.retry(error); });
+    };
+    Refresher.prototype.refresh = function (token) {
+        var _this = this;
+        var calls = this.calls;
+        calls.send({ type: "refresh", token: token }, function (reply) {
+            _this.backoff.reset();
+            _this.start(calls, reply.expires_in);
+        }, function (error) {
+            if (calls.open)
+                _this.retry(error);
+        });
+    };
+    Refresher.prototype.retry = function (error) {
+        this.timer.start(this.backoff.next());
+        this.failed(error);
+    };
+    return Refresher;
+}());
+
+var Table = (function () {
+    function Table() {
+        this.entries = {};
+    }
+    Table.prototype.get = function (key) {
+        var name = "$" + key;
+        return Object.prototype.hasOwnProperty.call(this.entries, name) ? this.entries[name] : undefined;
+    };
+    Table.prototype.set = function (key, value) {
+        this.entries["$" + key] = value;
+    };
+    Table.prototype.remove = function (key) {
+        delete this.entries["$" + key];
+    };
+    Table.prototype.clear = function () {
+        this.entries = {};
+    };
+    Table.prototype.values = function () {
+        var _this = this;
+        return Object.keys(this.entries).map(function (name) { return _this.entries[name]; });
+    };
+    return Table;
+}());
+
+function utf8Length(text) {
+    var bytes = 0;
+    for (var i = 0; i < text.length; i++) {
+        var unit = text.charCodeAt(i);
+        if (unit < 0x80)
+            bytes += 1;
+        else if (unit < 0x800)
+            bytes += 2;
+        else if (unit < 0xd800 || unit > 0xdbff)
+            bytes += 3;
+        else if ((text.charCodeAt(i + 1) & 0xfc00) === 0xdc00) {
+            bytes += 4;
+            i += 1;
+        }
+        else
+            bytes += 3;
+    }
+    return bytes;
+}
+
+var WINDOW = 16;
+var Calls = (function () {
+    function Calls(environment, replyTimeout, write) {
+        this.environment = environment;
+        this.replyTimeout = replyTimeout;
+        this.write = write;
+        this.maxBytes = Infinity;
+        this.lastId = 0;
+        this.unanswered = new Table();
+        this.unansweredCount = 0;
+        this.waiting = [];
+        this.closed = null;
+    }
+    Object.defineProperty(Calls.prototype, "open", {
+        get: function () {
+            return this.closed === null;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Calls.prototype.send = function (command, done, fail, options) {
+        if (options === void 0) { options = {}; }
+        if (this.closed) {
+            fail(this.closed);
+            return;
+        }
+        var timeout = options.timeout === undefined ? this.replyTimeout : options.timeout;
+        var call = { command: command, timeout: timeout, done: done, fail: fail };
+        if (options.ahead)
+            this.transmit(call);
+        else {
+            this.waiting.push(call);
+            this.fillWindow();
+        }
+    };
+    Calls.prototype.receive = function (message) {
+        var id = String(message.id);
+        var entry = this.unanswered.get(id);
+        if (!entry)
+            return;
+        this.forget(id);
+        if (message.type === "error") {
+            var reply = message;
+            entry.call.fail(failure(reply.code, reply.reason, reply.temporary, roomOf(entry.call.command)));
+        }
+        else {
+            entry.call.done(message);
+        }
+        this.fillWindow();
+    };
+    Calls.prototype.close = function (error) {
+        this.closed = error;
+        var entries = this.unanswered.values();
+        var waiting = this.waiting;
+        this.unanswered.clear();
+        this.waiting = [];
+        for (var _i = 0, entries_1 = entries; _i < entries_1.length; _i++) {
+            var timer = entries_1[_i].timer;
+            timer.stop();
+        }
+        for (var _a = 0, entries_2 = entries; _a < entries_2.length; _a++) {
+            var call = entries_2[_a].call;
+            call.fail(error);
+        }
+        for (var _b = 0, waiting_1 = waiting; _b < waiting_1.length; _b++) {
+            var call = waiting_1[_b];
+            call.fail(error);
+        }
+    };
+    Calls.prototype.fillWindow = function () {
+        while (this.unansweredCount < WINDOW && this.waiting.length && !this.closed) {
+            this.transmit(this.waiting.shift());
+        }
+    };
+    Calls.prototype.transmit = function (call) {
+        var _this = this;
+        var id = ++this.lastId;
+        var text = encode(id, call.command);
+        var bytes = utf8Length(text);
+        if (bytes > this.maxBytes) {
+            var reason = "the command is ".concat(bytes, " bytes, the gateway takes at most ").concat(this.maxBytes);
+            call.fail(failure("too_large", reason, false, roomOf(call.command)));
+            return;
+        }
+        var timer = new Timer(this.environment, function () {
+            _this.forget(String(id));
+            var reason = "no reply to ".concat(call.command.type, " within ").concat(call.timeout, " ms");
+            call.fail(failure("timeout", reason, true, roomOf(call.command)));
+            _this.fillWindow();
+        });
+        this.unanswered.set(String(id), { call: call, timer: timer });
+        this.unansweredCount += 1;
+        timer.start(call.timeout);
+        this.write(text);
+    };
+    Calls.prototype.forget = function (id) {
+        this.unanswered.get(id).timer.stop();
+        this.unanswered.remove(id);
+        this.unansweredCount -= 1;
+    };
+    return Calls;
+}());
+
+function roomOf(command) {
+    return "room" in command ? command.room : null;
+}
+
+var SOCKJS_TIMEOUT = 3000;
+function globalSockJS() {
+    if (typeof SockJS !== "function") {
+        throw new Error("there is no global SockJS: load sockjs-client before roomline, or give it as options.SockJS");
+    }
+    return SockJS;
+}
+var Transport = (function () {
+    function Transport(SockJSClass, url, options, listener) {
+        var _this = this;
+        var merged = { timeout: SOCKJS_TIMEOUT };
+        for (var _i = 0, _a = Object.keys(options); _i < _a.length; _i++) {
+            var name = _a[_i];
+            merged[name] = options[name];
+        }
+        this.socket = new SockJSClass(url, null, merged);
+        this.socket.onopen = function () { return listener.opened(); };
+        this.socket.onmessage = function (event) { return listener.received(event.data); };
+        this.socket.onclose = function (event) {
+            _this.silence();
+            listener.closed(event.code, event.reason);
+        };
+    }
+    Object.defineProperty(Transport.prototype, "name", {
+        get: function () {
+            return this.socket.transport || null;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Transport.prototype.send = function (text) {
+        this.socket.send(text);
+    };
+    Transport.prototype.close = function () {
+        this.silence();
+        this.socket.close();
+    };
+    Transport.prototype.silence = function () {
+        this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
+    };
+    return Transport;
+}());
+
+var Session = (function () {
+    function Session(settings, listener) {
+        var _this = this;
+        this.settings = settings;
+        this.listener = listener;
+        this.transport = null;
+        this.over = false;
+        this.received = 0;
+        var environment = settings.environment, timeouts = settings.timeouts;
+        this.calls = new Calls(environment, timeouts.reply, function (text) { return _this.transport.send(text); });
+        this.openTimer = new Timer(environment, function () {
+            return _this.end(null, "not open within ".concat(timeouts.open, " ms"));
+        });
+        this.pingTimer = new Timer(environment, function () { return _this.ping(); });
+    }
+    Session.prototype.open = function (url, connect) {
+        var _this = this;
+        this.openTimer.start(this.settings.timeouts.open);
+        try {
+            this.transport = new Transport(this.settings.SockJS, url, this.settings.sockjs, {
+                opened: function () { return _this.connect(connect); },
+                received: function (text) { return _this.receive(text); },
+                closed: function (code, reason) { return _this.end(code, reason); },
+            });
+        }
+        catch (error) {
+            this.end(null, "SockJS does not take ".concat(url, ": ").concat(error.message));
+        }
+    };
+    Object.defineProperty(Session.prototype, "transportName", {
+        get: function () {
+            return this.transport && this.transport.name;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Session.prototype.close = function (error) {
+        if (this.over)
+            return;
+        this.over = true;
+        this.openTimer.stop();
+        this.pingTimer.stop();
+        this.calls.close(error);
+        if (this.transport)
+            this.transport.close();
+    };
+    Session.prototype.end = function (code, reason, refusal) {
+        if (refusal === void 0) { refusal = null; }
+        if (this.over)
+            return;
+        var close = code === null ? reason : "".concat(code, " ").concat(reason);
+        this.close(failure("connection_lost", "the connection was lost: ".concat(close), true));
+        this.listener.ended({ code: code, reason: reason, refusal: refusal });
+    };
+    Session.prototype.connect = function (command) {
+        var _this = this;
+        this.openTimer.stop();
+        this.calls.send(command, function (welcome) {
+            _this.calls.maxBytes = welcome.limits.message_bytes;
+            _this.pingTimer.start(_this.settings.timeouts.ping);
+            _this.listener.connected(welcome);
+        }, function (error) { return _this.end(null, error.message, error); });
+    };
+    Session.prototype.receive = function (text) {
+        var message = parse(text);
+        if (!message) {
+            this.end(null, "the peer sent what is no message: ".concat(text.slice(0, 80)));
+        }
+        else if (message.id === undefined) {
+            this.received += 1;
+            this.listener.pushed(message);
+        }
+        else if (message.id === null) {
+            var _a = message, code = _a.code, reason = _a.reason;
+            this.listener.complained(failure(code, reason, false));
+        }
+        else {
+            this.calls.receive(message);
+        }
+    };
+    Session.prototype.ping = function () {
+        var _this = this;
+        var _a = this.settings.timeouts, ping = _a.ping, pong = _a.pong;
+        this.calls.send({ type: "ping" }, function (reply) {
+            _this.pingTimer.start(ping);
+            var complete = reply.sent === _this.received;
+            _this.received = reply.sent;
+            _this.listener.sounded(reply.position, complete);
+        }, function (error) {
+            if (_this.over)
+                return;
+            if (error.code === "timeout")
+                _this.end(null, "a ping was not answered within ".concat(pong, " ms"));
+            else
+                _this.pingTimer.start(ping);
+        }, { timeout: pong, ahead: true });
+    };
+    return Session;
+}());
+
+var FIRST_FINAL = 3500;
+var LAST_FINAL = 3999;
+var DRAINING = 3001;
+var Connector = (function () {
+    function Connector(settings, listener) {
+        var _this = this;
+        this.settings = settings;
+        this.listener = listener;
+        this.state = "disconnected";
+        this.welcome = null;
+        this.session = null;
+        this.endpoint = 0;
+        this.changes = 0;
+        this.leaving = false;
+        this.stopAsking = function () { return undefined; };
+        var environment = settings.environment;
+        this.backoff = new Backoff(environment.random, settings.backoff);
+        this.retryTimer = new Timer(environment, function () { return _this.attempt(); });
+        this.stableTimer = new Timer(environment, function () { return _this.backoff.reset(); });
+        this.leaveTimer = new Timer(environment, function () { return _this.leave(); });
+        this.refresher = new Refresher(settings, function (error) { return listener.failed(error); });
+    }
+    Object.defineProperty(Connector.prototype, "transport", {
+        get: function () {
+            return this.welcome && this.session ? this.session.transportName : null;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Connector.prototype.connect = function () {
+        if (this.state !== "disconnected")
+            return;
+        this.backoff.reset();
+        this.retryTimer.start(0);
+        this.change("connecting", null, null, null);
+    };
+    Connector.prototype.disconnect = function () {
+        if (this.state === "disconnected")
+            return;
+        this.drop("disconnect() was called", "disconnected");
+        this.change("disconnected", null, null, null);
+    };
+    Connector.prototype.leaveIn = function (milliseconds) {
+        this.leaving = true;
+        this.leaveTimer.start(milliseconds);
+    };
+    Connector.prototype.attempt = function () {
+        var _this = this;
+        var _a = this.settings, environment = _a.environment, timeouts = _a.timeouts, token = _a.token;
+        if (!token) {
+            this.open(null);
+            return;
+        }
+        var change = this.changes;
+        this.stopAsking = askForToken(environment, timeouts.reply, token, function (given) {
+            if (change === _this.changes)
+                _this.open(given);
+        }, function (error) {
+            if (change !== _this.changes)
+                return;
+            if (_this.wait(_this.backoff.next(), null, error.message))
+                _this.listener.failed(error);
+        });
+    };
+    Connector.prototype.open = function (token) {
+        var _this = this;
+        var command = {
+            type: "connect",
+            version: PROTOCOL_VERSION,
+        };
+        if (token === null)
+            command.client = this.settings.clientId;
+        else
+            command.token = token;
+        var session = new Session(this.settings, {
+            connected: function (welcome) { return _this.connected(session, welcome); },
+            pushed: function (message) { return _this.listener.pushed(message); },
+            sounded: function (position, complete) { return _this.listener.sounded(position, complete); },
+            complained: function (error) { return _this.listener.failed(error); },
+            ended: function (ending) { return _this.ended(ending); },
+        });
+        this.session = session;
+        session.open(this.settings.endpoints[this.endpoint], command);
+    };
+    Connector.prototype.connected = function (session, welcome) {
+        this.welcome = welcome;
+        this.stableTimer.start(this.settings.timeouts.stable);
+        this.refresher.start(session.calls, welcome.expires_in);
+        if (this.change("connected", null, null, null))
+            this.listener.connected(welcome, session.calls);
+    };
+    Connector.prototype.leave = function () {
+        var reason = "the gateway asked to reconnect";
+        this.drop(reason, "connection_lost");
+        this.moveOn();
+        this.wait(this.backoff.move(), null, reason);
+    };
+    Connector.prototype.ended = function (_a) {
+        var code = _a.code, reason = _a.reason, refusal = _a.refusal;
+        var asked = this.leaving && code === DRAINING;
+        this.drop(reason, "connection_lost");
+        var error = finalError(code, reason, refusal);
+        if (error) {
+            if (this.change("disconnected", code, reason, null))
+                this.listener.refused(error);
+            return;
+        }
+        this.moveOn();
+        var current = this.wait(asked ? this.backoff.move() : this.backoff.next(), code, reason);
+        if (current && refusal)
+            this.listener.failed(refusal);
+    };
+    Connector.prototype.moveOn = function () {
+        this.endpoint = (this.endpoint + 1) % this.settings.endpoints.length;
+    };
+    Connector.prototype.wait = function (milliseconds, code, reason) {
+        this.retryTimer.start(milliseconds);
+        return this.change("connecting", code, reason, milliseconds);
+    };
+    Connector.prototype.drop = function (reason, code) {
+        var session = this.session;
+        this.session = null;
+        this.welcome = null;
+        this.leaving = false;
+        this.stopAsking();
+        this.retryTimer.stop();
+        this.stableTimer.stop();
+        this.leaveTimer.stop();
+        this.refresher.stop();
+        if (session)
+            session.close(failure(code, reason, true));
+    };
+    Connector.prototype.change = function (state, code, reason, retryIn) {
+        var event = { state: state, previous: this.state, code: code, reason: reason, retryIn: retryIn };
+        var change = ++this.changes;
+        this.state = state;
+        if (state !== "connected")
+            this.listener.interrupted();
+        if (change === this.changes)
+            this.listener.changed(event);
+        return change === this.changes;
+    };
+    return Connector;
+}());
+
+function finalError(code, reason, refusal) {
+    if (refusal) {
+        return refusal.temporary || refusal.code === "token_expired" ? null : refusal;
+    }
+    if (code === null || code < FIRST_FINAL || code > LAST_FINAL)
+        return null;
+    var entry = DISCONNECTS[code];
+    var meaning = entry ? ": ".concat(entry.meaning) : "";
+    return failure(code, "the gateway closed the connection, ".concat(code, " ").concat(reason).concat(meaning), false);
+}
+
+var Emitter = (function () {
+    function Emitter(environment) {
+        this.environment = environment;
+        this.listeners = new Table();
+    }
+    Emitter.prototype.on = function (event, listener) {
+        var _this = this;
+        this.listeners.set(event, (this.listeners.get(event) || []).concat(listener));
+        return function () { return _this.off(event, listener); };
+    };
+    Emitter.prototype.off = function (event, listener) {
+        var others = (this.listeners.get(event) || []).filter(function (other) { return other !== listener; });
+        this.listeners.set(event, others);
+    };
+    Emitter.prototype.emit = function (event, value) {
+        for (var _i = 0, _a = this.listeners.get(event) || []; _i < _a.length; _i++) {
+            var listener = _a[_i];
+            try {
+                listener(value);
+            }
+            catch (error) {
+                this.environment.report(error);
+            }
+        }
+    };
+    return Emitter;
+}());
+
+var Publisher = (function () {
+    function Publisher(settings) {
+        this.settings = settings;
+        this.PromiseClass = promiseMaker();
+        this.pending = [];
+        this.calls = null;
+    }
+    Publisher.prototype.publish = function (room, data, key, accepting) {
+        var _this = this;
+        var _a = this.settings, environment = _a.environment, timeouts = _a.timeouts, maxPending = _a.maxPending;
+        return new this.PromiseClass(function (resolve, reject) {
+            var publishKey = key === null ? environment.randomId() : key;
+            var refuse = function (code, message, temporary) {
+                var error = failure(code, message, temporary, room);
+                error.key = publishKey;
+                reject(error);
+            };
+            var frozen = snapshot(data);
+            if (frozen === null) {
+                refuse("bad_request", "data must be a value that JSON can carry", false);
+            }
+            else if (!accepting) {
+                refuse("disconnected", "the client is disconnected: call connect() first", true);
+            }
+            else if (_this.pending.length >= maxPending) {
+                refuse("too_many_pending", "".concat(maxPending, " publishes wait for their confirmation"), true);
+            }
+            else {
+                var item_1 = {
+                    room: room,
+                    data: frozen.data,
+                    key: publishKey,
+                    backoff: new Backoff(environment.random, _this.settings.backoff),
+                    retryTimer: new Timer(environment, function () { return _this.send(item_1); }),
+                    deadline: new Timer(environment, function () {
+                        return _this.fail(item_1, failure("timeout", "not confirmed within ".concat(timeouts.publish, " ms"), true));
+                    }),
+                    resolve: resolve,
+                    reject: reject,
+                };
+                _this.pending.push(item_1);
+                item_1.deadline.start(timeouts.publish);
+                _this.send(item_1);
+            }
+        });
+    };
+    Publisher.prototype.resume = function (calls) {
+        this.calls = calls;
+        for (var _i = 0, _a = this.pending.slice(); _i < _a.length; _i++) {
+            var item = _a[_i];
+            this.send(item);
+        }
+    };
+    Publisher.prototype.suspend = function () {
+        this.calls = null;
+        for (var _i = 0, _a = this.pending; _i < _a.length; _i++) {
+            var item = _a[_i];
+            item.retryTimer.stop();
+        }
+    };
+    Publisher.prototype.abandon = function (reason) {
+        for (var _i = 0, _a = this.pending.slice(); _i < _a.length; _i++) {
+            var item = _a[_i];
+            this.fail(item, failure("disconnected", reason, true));
+        }
+    };
+    Publisher.prototype.send = function (item) {
+        var _this = this;
+        var calls = this.calls;
+        if (!calls)
+            return;
+        calls.send({ type: "publish", room: item.room, data: item.data, key: item.key }, function () {
+            if (_this.remove(item))
+                item.resolve({ room: item.room, key: item.key });
+        }, function (error) {
+            if (!calls.open || _this.pending.indexOf(item) < 0)
+                return;
+            if (error.temporary)
+                item.retryTimer.start(item.backoff.next());
+            else
+                _this.fail(item, error);
+        });
+    };
+    Publisher.prototype.fail = function (item, error) {
+        if (!this.remove(item))
+            return;
+        error.room = item.room;
+        error.key = item.key;
+        item.reject(error);
+    };
+    Publisher.prototype.remove = function (item) {
+        var place = this.pending.indexOf(item);
+        if (place < 0)
+            return false;
+        this.pending.splice(place, 1);
+        item.retryTimer.stop();
+        item.deadline.stop();
+        return true;
+    };
+    return Publisher;
+}());
+
+function snapshot(data) {
+    var text;
+    try {
+        text = JSON.stringify(data);
+    }
+    catch (_a) {
+        return null;
+    }
+    return text === undefined ? null : { data: JSON.parse(text) };
+}
+
+var Chain = (function () {
+    function Chain() {
+        this.position = null;
+        this.head = undefined;
+    }
+    Chain.prototype.repeats = function (publication) {
+        return publication.position === this.head;
+    };
+    Chain.prototype.continuesWith = function (publication) {
+        return publication.previous === this.head;
+    };
+    Chain.prototype.take = function (publication) {
+        this.position = this.head = publication.position;
+    };
+    Chain.prototype.settle = function (position, head) {
+        this.position = position;
+        this.head = head;
+    };
+    Chain.prototype.advance = function (position) {
+        this.position = position;
+    };
+    Chain.prototype.forget = function () {
+        this.position = null;
+        this.head = undefined;
+    };
+    return Chain;
+}());
+
+var STALE_TOKEN = ["token_expired", "token_invalid", "room_token_required"];
+var Follower = (function () {
+    function Follower(room, settings, sink) {
+        var _this = this;
+        this.room = room;
+        this.settings = settings;
+        this.sink = sink;
+        this.state = "subscribing";
+        this.automatic = false;
+        this.chain = new Chain();
+        this.options = {};
+        this.calls = null;
+        this.attempt = 0;
+        this.paging = false;
+        this.lost = null;
+        this.heldToken = null;
+        this.stopAsking = function () { return undefined; };
+        this.backoff = new Backoff(settings.environment.random, settings.backoff);
+        this.retryTimer = new Timer(settings.environment, function () { return _this.subscribe(); });
+    }
+    Object.defineProperty(Follower.prototype, "position", {
+        get: function () {
+            return this.chain.position;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Follower.prototype.want = function (options, calls) {
+        this.calls = calls;
+        this.options = options;
+        this.heldToken = typeof options.token === "string" ? options.token : null;
+        if (options.since !== undefined)
+            this.chain.settle(options.since, undefined);
+        else if (options.history)
+            this.chain.forget();
+        if (calls)
+            this.subscribe();
+    };
+    Follower.prototype.release = function () {
+        this.options = {};
+        this.heldToken = null;
+    };
+    Follower.prototype.resume = function (calls, automatic) {
+        this.calls = calls;
+        this.automatic = automatic !== null;
+        if (automatic && this.isToldBy(automatic)) {
+            var recovered = this.chain.position !== null;
+            this.chain.settle(automatic.position, automatic.head);
+            this.establish(recovered, null, []);
+        }
+        else {
+            this.subscribe();
+        }
+    };
+    Follower.prototype.following = function (calls) {
+        return this.calls === calls;
+    };
+    Follower.prototype.suspend = function () {
+        this.calls = null;
+        this.pause();
+        this.change("subscribing");
+    };
+    Follower.prototype.close = function () {
+        this.calls = null;
+        this.pause();
+        this.state = "unsubscribed";
+    };
+    Follower.prototype.receive = function (publication) {
+        if (!this.live || this.chain.repeats(publication))
+            return;
+        if (this.chain.continuesWith(publication))
+            this.tell(publication);
+        else
+            this.subscribe();
+    };
+    Follower.prototype.recover = function () {
+        if (this.live)
+            this.subscribe();
+    };
+    Follower.prototype.advance = function (position) {
+        if (this.live)
+            this.chain.advance(position);
+    };
+    Follower.prototype.ended = function (push) {
+        if (!this.live)
+            return;
+        if (push.code === "log_reset") {
+            this.chain.forget();
+            this.lost = push.code;
+            this.subscribe();
+        }
+        else if (push.code === "token_expired" && typeof this.options.token === "function") {
+            this.heldToken = null;
+            this.subscribe();
+        }
+        else {
+            this.end(push.code, push.reason);
+        }
+    };
+    Object.defineProperty(Follower.prototype, "live", {
+        get: function () {
+            return this.state === "subscribed" && !this.paging;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Follower.prototype.isToldBy = function (automatic) {
+        if (this.chain.position !== null)
+            return this.chain.head === automatic.head;
+        return !this.options.history && this.lost === null;
+    };
+    Follower.prototype.pause = function () {
+        this.attempt += 1;
+        this.paging = false;
+        this.stopAsking();
+        this.retryTimer.stop();
+    };
+    Follower.prototype.subscribe = function () {
+        var _this = this;
+        this.pause();
+        var attempt = this.attempt;
+        this.change("subscribing");
+        if (attempt !== this.attempt)
+            return;
+        var token = this.options.token;
+        if (typeof token !== "function" || this.heldToken !== null) {
+            this.requestPage(false);
+            return;
+        }
+        this.stopAsking = askForToken(this.settings.environment, this.settings.timeouts.reply, function () { return token(_this.room); }, function (given) {
+            _this.heldToken = given;
+            _this.requestPage(true);
+        }, function (error) {
+            error.room = _this.room;
+            _this.retry(error);
+        });
+    };
+    Follower.prototype.requestPage = function (tokenIsFresh) {
+        var _this = this;
+        var attempt = this.attempt;
+        var calls = this.calls;
+        var command = { type: "subscribe", room: this.room };
+        if (this.chain.position !== null)
+            command.since = this.chain.position;
+        if (this.options.history)
+            command.history = this.options.history;
+        if (this.heldToken !== null)
+            command.token = this.heldToken;
+        var counts = function () { return attempt === _this.attempt && calls.open; };
+        calls.send(command, function (reply) {
+            if (counts())
+                _this.takePage(reply, attempt);
+        }, function (error) {
+            if (counts())
+                _this.refused(error, tokenIsFresh);
+        });
+    };
+    Follower.prototype.takePage = function (reply, attempt) {
+        var publications = reply.publications;
+        var more = reply.more === true;
+        var first = !this.paging;
+        this.backoff.reset();
+        this.paging = more;
+        if (reply.recovered !== true) {
+            var last = publications[publications.length - 1];
+            this.chain.settle(reply.position, more ? last && last.position : reply.head);
+            this.establish(false, reply.reason || this.lost, publications);
+        }
+        else {
+            if (first)
+                this.establish(true, null, []);
+            for (var _i = 0, publications_1 = publications; _i < publications_1.length; _i++) {
+                var publication = publications_1[_i];
+                if (attempt !== this.attempt)
+                    return;
+                if (!this.chain.repeats(publication))
+                    this.tell(publication);
+            }
+            if (attempt !== this.attempt)
+                return;
+            if (more)
+                this.chain.advance(reply.position);
+            else
+                this.chain.settle(reply.position, reply.head);
+        }
+        if (attempt === this.attempt && more)
+            this.requestPage(false);
+    };
+    Follower.prototype.refused = function (error, tokenIsFresh) {
+        var stale = STALE_TOKEN.indexOf(String(error.code)) >= 0;
+        var renewable = stale && typeof this.options.token === "function";
+        if (renewable)
+            this.heldToken = null;
+        if (renewable && !tokenIsFresh)
+            this.subscribe();
+        else if (error.temporary || (renewable && error.code === "token_expired"))
+            this.retry(error);
+        else {
+            var attempt = this.attempt;
+            this.sink.failed(error);
+            if (attempt === this.attempt)
+                this.end(String(error.code), error.message);
+        }
+    };
+    Follower.prototype.retry = function (error) {
+        this.paging = false;
+        this.change("subscribing");
+        this.retryTimer.start(this.backoff.next());
+        this.sink.failed(error);
+    };
+    Follower.prototype.end = function (code, reason) {
+        this.close();
+        this.sink.ended(code, reason);
+    };
+    Follower.prototype.establish = function (recovered, reason, publications) {
+        var attempt = this.attempt;
+        this.lost = null;
+        this.change("subscribed");
+        if (attempt !== this.attempt)
+            return;
+        this.sink.established({ room: this.room, recovered: recovered, reason: reason, publications: publications });
+    };
+    Follower.prototype.tell = function (publication) {
+        this.chain.take(publication);
+        this.sink.publication(publication);
+    };
+    Follower.prototype.change = function (state) {
+        if (state === this.state)
+            return;
+        this.state = state;
+        this.sink.changed(state);
+    };
+    return Follower;
+}());
+
+var __extends = (this && this.__extends) || (function () {
+    var extendStatics = function (d, b) {
+        extendStatics = Object.setPrototypeOf ||
+            ({ __proto__: [] } instanceof Array && function (d, b) { d.__proto__ = b; }) ||
+            function (d, b) { for (var p in b) if (Object.prototype.hasOwnProperty.call(b, p)) d[p] = b[p]; };
+        return extendStatics(d, b);
+    };
+    return function (d, b) {
+        if (typeof b !== "function" && b !== null)
+            throw new TypeError("Class extends value " + String(b) + " is not a constructor or null");
+        extendStatics(d, b);
+        function __() { this.constructor = d; }
+        d.prototype = b === null ? Object.create(b) : (__.prototype = b.prototype, new __());
+    };
+})();
+
+var Subscription = (function (_super) {
+    __extends(Subscription, _super);
+    function Subscription(room, environment, owner, source) {
+        var _this = _super.call(this, environment) || this;
+        _this.room = room;
+        _this.owner = owner;
+        _this.source = source;
+        _this.current = "subscribing";
+        _this.last = null;
+        return _this;
+    }
+    Object.defineProperty(Subscription.prototype, "state", {
+        get: function () {
+            return this.current;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Object.defineProperty(Subscription.prototype, "position", {
+        get: function () {
+            return this.current === "unsubscribed" ? this.last : this.source.position;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Subscription.prototype.publish = function (data, options) {
+        return this.owner.publish(this.room, data, options);
+    };
+    Subscription.prototype.history = function (limit) {
+        return this.owner.history(this.room, limit);
+    };
+    Subscription.prototype.unsubscribe = function () {
+        if (this.current !== "unsubscribed")
+            this.owner.unsubscribe(this);
+    };
+    Subscription.prototype.change = function (state) {
+        var previous = this.current;
+        if (state === previous)
+            return;
+        if (state === "unsubscribed")
+            this.last = this.source.position;
+        this.current = state;
+        this.emit("state", { state: state, previous: previous });
+    };
+    return Subscription;
+}(Emitter));
+
+var Rooms = (function () {
+    function Rooms(settings, owner) {
+        var _this = this;
+        this.settings = settings;
+        this.owner = owner;
+        this.followed = new Table();
+        this.leaving = new Table();
+        this.calls = null;
+        this.subscriptionOwner = {
+            publish: owner.publish,
+            history: owner.history,
+            unsubscribe: function (subscription) { return _this.unsubscribe(subscription); },
+        };
+    }
+    Rooms.prototype.subscribe = function (room, options) {
+        if (typeof room !== "string" || !room)
+            throw new TypeError("room must be a name, not empty");
+        var entry = this.followed.get(room) || this.follow(room);
+        if (entry.subscription) {
+            throw new Error("room ".concat(room, " is subscribed to already, client.subscription(room) has it"));
+        }
+        var follower = entry.follower;
+        var environment = this.settings.environment;
+        var subscription = new Subscription(room, environment, this.subscriptionOwner, follower);
+        entry.subscription = subscription;
+        follower.want(options, this.calls);
+        return subscription;
+    };
+    Rooms.prototype.subscription = function (room) {
+        var entry = this.followed.get(room);
+        return entry ? entry.subscription : null;
+    };
+    Rooms.prototype.resume = function (calls, automatic) {
+        this.calls = calls;
+        var listed = new Table();
+        for (var _i = 0, automatic_1 = automatic; _i < automatic_1.length; _i++) {
+            var entry = automatic_1[_i];
+            listed.set(entry.room, entry);
+            if (!this.followed.get(entry.room))
+                this.follow(entry.room);
+        }
+        for (var _a = 0, _b = this.followed.values(); _a < _b.length; _a++) {
+            var entry = _b[_a];
+            var follower = entry.follower, subscription = entry.subscription;
+            var room = follower.room;
+            if (this.calls !== calls)
+                return;
+            if (this.followed.get(room) !== entry || follower.following(calls))
+                continue;
+            var told = listed.get(room) || null;
+            if (told || subscription)
+                follower.resume(calls, told);
+            else
+                this.followed.remove(room);
+        }
+    };
+    Rooms.prototype.suspend = function () {
+        this.calls = null;
+        this.leaving.clear();
+        for (var _i = 0, _a = this.followed.values(); _i < _a.length; _i++) {
+            var follower = _a[_i].follower;
+            follower.suspend();
+        }
+    };
+    Rooms.prototype.receive = function (publication) {
+        var entry = this.followed.get(publication.room);
+        if (entry)
+            entry.follower.receive(publication);
+        else
+            this.leave(publication.room);
+    };
+    Rooms.prototype.end = function (push) {
+        var entry = this.followed.get(push.room);
+        if (entry)
+            entry.follower.ended(push);
+    };
+    Rooms.prototype.sounded = function (position, complete) {
+        for (var _i = 0, _a = this.followed.values(); _i < _a.length; _i++) {
+            var follower = _a[_i].follower;
+            if (complete)
+                follower.advance(position);
+            else
+                follower.recover();
+        }
+    };
+    Rooms.prototype.follow = function (room) {
+        var _this = this;
+        var tell = function (name, event) {
+            var subscription = entry.subscription;
+            if (subscription)
+                subscription.emit(name, event);
+            _this.owner.tell(name, event);
+        };
+        var follower = new Follower(room, this.settings, {
+            changed: function (state) {
+                if (entry.subscription)
+                    entry.subscription.change(state);
+            },
+            established: function (event) { return tell("subscribed", event); },
+            publication: function (publication) { return tell("publication", publication); },
+            failed: function (error) { return tell("error", error); },
+            ended: function (code, reason) {
+                var subscription = entry.subscription;
+                _this.followed.remove(room);
+                entry.subscription = null;
+                _this.tellUnsubscribed(subscription, { room: room, code: code, reason: reason });
+            },
+        });
+        var entry = { follower: follower, subscription: null };
+        this.followed.set(room, entry);
+        return entry;
+    };
+    Rooms.prototype.unsubscribe = function (subscription) {
+        var room = subscription.room;
+        var entry = this.followed.get(room);
+        entry.subscription = null;
+        if (entry.follower.automatic) {
+            entry.follower.release();
+        }
+        else {
+            entry.follower.close();
+            this.followed.remove(room);
+            this.leave(room);
+        }
+        this.tellUnsubscribed(subscription, { room: room, code: "left", reason: "unsubscribe() was called" });
+    };
+    Rooms.prototype.leave = function (room) {
+        var _this = this;
+        if (!this.calls || this.leaving.get(room))
+            return;
+        this.leaving.set(room, true);
+        var answered = function () { return _this.leaving.remove(room); };
+        this.calls.send({ type: "unsubscribe", room: room }, answered, answered);
+    };
+    Rooms.prototype.tellUnsubscribed = function (subscription, event) {
+        if (subscription) {
+            subscription.change("unsubscribed");
+            subscription.emit("unsubscribed", event);
+        }
+        this.owner.tell("unsubscribed", event);
+    };
+    return Rooms;
+}());
+
+function randomBytes() {
+    if (typeof crypto === "object" && crypto)
+        return crypto.getRandomValues(new Uint8Array(16));
+    if (typeof msCrypto === "object" && msCrypto)
+        return msCrypto.getRandomValues(new Uint8Array(16));
+    var bytes = [];
+    while (bytes.length < 16)
+        bytes.push(Math.floor(Math.random() * 256));
+    return bytes;
+}
+var realEnvironment = {
+    setTimeout: function (action, milliseconds) { return setTimeout(action, milliseconds); },
+    clearTimeout: function (handle) { return clearTimeout(handle); },
+    random: function () { return Math.random(); },
+    randomId: function () {
+        var bytes = randomBytes();
+        var id = "";
+        for (var i = 0; i < bytes.length; i++)
+            id += (256 + bytes[i]).toString(16).slice(1);
+        return id;
+    },
+    report: function (error) {
+        setTimeout(function () {
+            throw error;
+        }, 0);
+    },
+};
+
+var TIMEOUTS = {
+    open: 20000,
+    reply: 10000,
+    ping: 25000,
+    pong: 10000,
+    publish: 30000,
+    stable: 30000,
+};
+var CLIENT_ID = /^[A-Za-z0-9_-]{16,64}$/;
+function settingsOf(endpoints, options) {
+    var list = typeof endpoints === "string" ? [endpoints] : endpoints.slice();
+    if (!list.length || list.some(function (url) { return typeof url !== "string" || !url; })) {
+        throw new TypeError("endpoints must be a URL or a list of at least one URL");
+    }
+    if (options.token !== undefined && typeof options.token !== "function") {
+        throw new TypeError("options.token must be a function that gives a token");
+    }
+    var environment = completed(realEnvironment, options.environment);
+    var clientId = options.clientId === undefined ? environment.randomId() : options.clientId;
+    if (!CLIENT_ID.test(clientId)) {
+        throw new TypeError("options.clientId is \"".concat(clientId, "\", accepted are 16 to 64 characters of A-Z a-z 0-9 _ -"));
+    }
+    return {
+        endpoints: list,
+        token: options.token || null,
+        clientId: clientId,
+        SockJS: options.SockJS || globalSockJS(),
+        sockjs: options.sockjs || {},
+        backoff: positive("backoff", completed({ base: 500, cap: 20000 }, options.backoff)),
+        timeouts: positive("timeouts", completed(TIMEOUTS, options.timeouts)),
+        maxPending: options.maxPending === undefined ? 64 : options.maxPending,
+        environment: environment,
+    };
+}
+function completed(defaults, given) {
+    if (given === void 0) { given = {}; }
+    var result = {};
+    for (var _i = 0, _a = Object.keys(defaults); _i < _a.length; _i++) {
+        var name = _a[_i];
+        var value = given[name];
+        result[name] = value === undefined ? defaults[name] : value;
+    }
+    return result;
+}
+function positive(option, numbers) {
+    for (var _i = 0, _a = Object.keys(numbers); _i < _a.length; _i++) {
+        var name = _a[_i];
+        var value = numbers[name];
+        if (typeof value !== "number" || !(value > 0)) {
+            throw new TypeError("options.".concat(option, ".").concat(name, " is ").concat(value, ", accepted is a number of milliseconds above 0"));
+        }
+    }
+    return numbers;
+}
+
+var Roomline = (function (_super) {
+    __extends(Roomline, _super);
+    function Roomline(endpoints, options) {
+        if (options === void 0) { options = {}; }
+        var _this = this;
+        var settings = settingsOf(endpoints, options);
+        _this = _super.call(this, settings.environment) || this;
+        _this.calls = null;
+        _this.settings = settings;
+        _this.publisher = new Publisher(settings);
+        _this.rooms = new Rooms(settings, {
+            tell: function (name, event) { return _this.emit(name, event); },
+            publish: function (room, data, publishOptions) { return _this.publish(room, data, publishOptions); },
+            history: function (room, limit) { return _this.history(room, limit); },
+        });
+        _this.connector = new Connector(settings, {
+            changed: function (event) { return _this.changed(event); },
+            connected: function (welcome, calls) { return _this.connected(welcome, calls); },
+            interrupted: function () { return _this.interrupted(); },
+            refused: function (error) { return _this.emit("error", error); },
+            pushed: function (message) { return _this.pushed(message); },
+            sounded: function (position, complete) { return _this.rooms.sounded(position, complete); },
+            failed: function (error) { return _this.emit("error", error); },
+        });
+        return _this;
+    }
+    Object.defineProperty(Roomline.prototype, "state", {
+        get: function () {
+            return this.connector.state;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Object.defineProperty(Roomline.prototype, "clientId", {
+        get: function () {
+            return this.settings.clientId;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Object.defineProperty(Roomline.prototype, "session", {
+        get: function () {
+            return this.connector.welcome && this.connector.welcome.session;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Object.defineProperty(Roomline.prototype, "user", {
+        get: function () {
+            return this.connector.welcome && this.connector.welcome.user;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Object.defineProperty(Roomline.prototype, "node", {
+        get: function () {
+            return this.connector.welcome && this.connector.welcome.node;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Object.defineProperty(Roomline.prototype, "transport", {
+        get: function () {
+            return this.connector.transport;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Roomline.prototype.connect = function () {
+        this.connector.connect();
+    };
+    Roomline.prototype.disconnect = function () {
+        this.connector.disconnect();
+    };
+    Roomline.prototype.subscribe = function (room, options) {
+        if (options === void 0) { options = {}; }
+        return this.rooms.subscribe(room, options);
+    };
+    Roomline.prototype.subscription = function (room) {
+        return this.rooms.subscription(room);
+    };
+    Roomline.prototype.publish = function (room, data, options) {
+        if (options === void 0) { options = {}; }
+        var key = options.key === undefined ? null : options.key;
+        return this.publisher.publish(room, data, key, this.state !== "disconnected");
+    };
+    Roomline.prototype.history = function (room, limit) {
+        var _this = this;
+        var PromiseClass = promiseMaker();
+        return new PromiseClass(function (resolve, reject) {
+            if (!_this.calls) {
+                reject(failure("disconnected", "there is no connection to ask for history on", true, room));
+                return;
+            }
+            _this.calls.send({ type: "history", room: room, limit: limit }, function (_a) {
+                var position = _a.position, publications = _a.publications;
+                return resolve({ position: position, publications: publications });
+            }, reject);
+        });
+    };
+    Roomline.prototype.changed = function (event) {
+        if (event.state === "disconnected") {
+            this.publisher.abandon(event.reason || "disconnect() was called");
+        }
+        this.emit("state", event);
+    };
+    Roomline.prototype.connected = function (welcome, calls) {
+        this.calls = calls;
+        this.rooms.resume(calls, welcome.rooms);
+        this.publisher.resume(calls);
+        var session = welcome.session, user = welcome.user, node = welcome.node, limits = welcome.limits;
+        var rooms = welcome.rooms.map(function (_a) {
+            var room = _a.room;
+            return room;
+        });
+        this.emit("connected", { session: session, user: user, node: node, limits: limits, rooms: rooms, transport: this.transport });
+    };
+    Roomline.prototype.interrupted = function () {
+        this.calls = null;
+        this.publisher.suspend();
+        this.rooms.suspend();
+    };
+    Roomline.prototype.pushed = function (message) {
+        var push = message;
+        if (message.type === "publication")
+            this.rooms.receive(push);
+        else if (message.type === "unsubscribed")
+            this.rooms.end(push);
+        else if (message.type === "reconnect") {
+            this.connector.leaveIn(push.after_ms);
+        }
+    };
+    return Roomline;
+}(Emitter));
+
+Roomline.Roomline = Roomline;
+Roomline.DISCONNECTS = DISCONNECTS;
+Roomline.ERRORS = ERRORS;
+Roomline.UNRECOVERABLE = UNRECOVERABLE;
+Roomline.UNSUBSCRIBED = UNSUBSCRIBED;
+return Roomline;
+});

@@ -1,0 +1,88 @@
+"""Tokens for the pages of this site: a connection token, and a token for one more room."""
+
+import time
+from collections.abc import Callable
+from functools import wraps
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+from roomline.tokens import sign_connection, sign_room
+from roomline.wire import InvalidName
+
+from django_roomline import conf
+from django_roomline.identity import Visitor, visitor_of
+from django_roomline.policy import grants_for, may
+
+TokenView = Callable[[HttpRequest, Visitor], HttpResponse]
+
+
+def _token_view(view: TokenView) -> Callable[[HttpRequest], HttpResponse]:
+    """Only for pages of this site, only for visitors that may have a token, never stored."""
+
+    @never_cache
+    @require_http_methods(["GET", "POST"])
+    @wraps(view)
+    def guarded(request: HttpRequest) -> HttpResponse:
+        # Other sites cannot read the answer anyway (no CORS header allows it); this also keeps
+        # them from making sessions for guests. Browsers too old to send the header pass.
+        if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+            return refusal(403, "cross_origin", "tokens are for pages of this site only")
+        visitor = visitor_of(request)
+        if visitor is None:
+            return refusal(401, "login_required", "log in to get a token")
+        return view(request, visitor)
+
+    return guarded
+
+
+@_token_view
+def token(request: HttpRequest, visitor: Visitor) -> HttpResponse:
+    """A connection token: ``{"token": ..., "expires_in": seconds, "user": {"id", "name"}}``."""
+    settings = conf.current()
+    signed = sign_connection(
+        settings.keys,
+        visitor.id,
+        now=time.time(),
+        lifetime=settings.token_lifetime,
+        name=visitor.name,
+        grants=grants_for(request.user),
+    )
+    return JsonResponse(
+        {
+            "token": signed,
+            "expires_in": settings.token_lifetime,
+            "user": {"id": visitor.id, "name": visitor.name},
+        }
+    )
+
+
+@_token_view
+def room_token(request: HttpRequest, visitor: Visitor) -> HttpResponse:
+    """A token for the room named by the parameter ``room``: ``{"token", "expires_in", "room"}``.
+
+    Answers 400 to a malformed name and 403 if the visitor may not read the room; the two answers
+    for a room that is not there and one that is not for them are the same.
+    """
+    settings = conf.current()
+    room = request.GET.get("room") or request.POST.get("room", "")
+    try:
+        allowed = may(request.user, room, "read")
+    except InvalidName as error:
+        return refusal(400, "room_invalid", str(error))
+    if not allowed:
+        return refusal(403, "forbidden", f"room {room} is not for you")
+    signed = sign_room(
+        settings.keys,
+        visitor.id,
+        room,
+        now=time.time(),
+        lifetime=settings.token_lifetime,
+        write=may(request.user, room, "write"),
+    )
+    return JsonResponse({"token": signed, "expires_in": settings.token_lifetime, "room": room})
+
+
+def refusal(status: int, code: str, reason: str) -> JsonResponse:
+    """An error as JSON, in the words of the client protocol."""
+    return JsonResponse({"code": code, "reason": reason}, status=status)

@@ -1,0 +1,116 @@
+"""Programs that live and die together, with small real ones."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from django_roomline.processes import NotAnswering, ProgramEnded, Programs, Stopped
+
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
+STUBBORN = [
+    sys.executable,
+    "-c",
+    "import signal, sys, time, pathlib; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    " pathlib.Path(sys.argv[1]).touch(); time.sleep(60)",
+]
+
+
+def pids(programs: Programs) -> list[int]:
+    return [process.pid for process in programs._running.values()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("program", "how"), [("exit(3)", "status 3"), ("import os; os.abort()", "signal 6")]
+)
+def test_when_one_ends_the_others_are_stopped(program: str, how: str) -> None:
+    with Programs() as programs:
+        programs.start("the first", SLEEPER, os.environ)
+        programs.start("the second", [sys.executable, "-c", program], os.environ)
+        first, _ = pids(programs)
+        with pytest.raises(ProgramEnded, match=f"the second ended .*{how}"):
+            programs.wait()
+        assert alive(first)
+    assert not alive(first)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_of_them(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with Programs() as programs:
+        for name in ("one", "other"):
+            programs.start(name, SLEEPER, os.environ)
+        started = pids(programs)
+        threading.Timer(0.3, os.kill, (os.getpid(), number)).start()
+        with pytest.raises(Stopped):
+            programs.wait()
+    assert not any(map(alive, started))
+    assert signal.getsignal(number) is before
+
+
+def test_one_that_does_not_stop_is_killed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django_roomline.processes.GRACE_SECONDS", 0.3)
+    ready = tmp_path / "ready"
+    with Programs() as programs:
+        programs.start("mule", [*STUBBORN, str(ready)], os.environ)
+        while not ready.exists():
+            time.sleep(0.01)
+        (pid,) = pids(programs)
+    assert not alive(pid)
+    assert "mule did not stop" in capsys.readouterr().err
+
+
+def test_waiting_for_an_answer(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/"
+    server = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
+    with Programs() as programs:
+        programs.start(
+            "files", ["sh", "-c", 'exec "$@" 2>/dev/null', "sh", *server], {**os.environ}
+        )
+        programs.wait_until_answering("files", url, lambda status: status == 200, 20)
+        with pytest.raises(NotAnswering, match="answers 404"):
+            programs.wait_until_answering("files", url + "no", lambda status: status == 200, 0.2)
+
+
+def test_waiting_for_one_that_has_ended() -> None:
+    with Programs() as programs:
+        programs.start("brief", [sys.executable, "-c", ""], os.environ)
+        with pytest.raises(ProgramEnded, match="status 0"):
+            programs.wait_until_answering("brief", "http://127.0.0.1:9/", bool, 20)
+
+
+def test_nobody_listens() -> None:
+    with Programs() as programs:
+        programs.start("idle", SLEEPER, os.environ)
+        with pytest.raises(NotAnswering, match="gives no answer"):
+            programs.wait_until_answering("idle", "http://127.0.0.1:9/", bool, 0.2)
+
+
+def test_output_is_the_terminal_s() -> None:
+    program = (
+        "import os, sys; from django_roomline.processes import *\n"
+        "with Programs() as programs:\n"
+        " programs.start('echo', ['echo', 'hello'], os.environ)\n"
+        " try: programs.wait()\n"
+        " except ProgramEnded as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20)
+    assert done.stdout.split(b"\n")[:2] == [b"hello", b"echo ended with status 0"]
