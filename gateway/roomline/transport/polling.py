@@ -62,7 +62,7 @@ class XhrSend(Handler):
         self.do_not_cache()
         if self._session() is None:
             self.refuse(404)
-        elif int(self.request.headers.get("Content-Length", "0")) > self._limit:
+        elif self._announced() > self._limit:
             self._refuse_long()
 
     def data_received(self, chunk: bytes) -> None:
@@ -97,6 +97,11 @@ class XhrSend(Handler):
     @property
     def _limit(self) -> int:
         return self.server.options.body_bytes
+
+    def _announced(self) -> int:
+        length = self.request.headers.get("Content-Length", "")
+        # Tornado refuses what is no number.
+        return int(length) if length.isdecimal() and len(length) < 19 else 0
 
     def _session(self) -> Session | None:
         session = self.server.registry.find(self.path_kwargs["session_id"])

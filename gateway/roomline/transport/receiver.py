@@ -61,7 +61,9 @@ class HttpReceiver(Handler):
     def complete(self, written: "Future[None]") -> None:
         """The response has been finished: the session goes on when all of it has left."""
         self.active = False
-        if self.stream.writing():
+        if self.stream.closed():
+            self.on_connection_close()
+        elif self.stream.writing():
             written.add_done_callback(self._on_written)
         else:
             self._release()
@@ -84,6 +86,7 @@ class HttpReceiver(Handler):
         self.on_connection_close()
 
     def on_connection_close(self) -> None:
+        super().on_connection_close()
         self.active = False
         session, self.session = self.session, None
         if session is not None:

@@ -60,6 +60,9 @@ class StreamingReceiver(HttpReceiver):
         """Send headers and prelude, then what the session has."""
         self.stick()
         self.do_not_cache()
+        stream = self.stream
+        if stream.closed():
+            return
         session = self.find_session(session_id)
         if session is None:
             return
@@ -67,7 +70,6 @@ class StreamingReceiver(HttpReceiver):
             # Nothing but its end tells HTTP/1.0 clients where the response ends.
             self.request.headers.pop("Connection", None)
         self.set_header("Content-Type", self.content_type)
-        stream = self.stream
         stream.set_nodelay(True)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             patience = int(_PATIENCE * self.server.options.heartbeat_seconds * 1000)

@@ -21,7 +21,8 @@ class Writer:
         self._stream = stream
         self._drained = drained
         # Encrypted streams have work of their own to do on every write.
-        self._send = stream.socket.send if type(stream) is IOStream else None
+        plain = type(stream) is IOStream and not stream.closed()
+        self._send = stream.socket.send if plain else None
         self.blocked = False
 
     def write(self, data: bytes) -> None:
