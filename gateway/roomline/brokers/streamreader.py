@@ -1,0 +1,248 @@
+"""Reads the stream for as long as the node lives: attach, catch up, deliver, and attach anew."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from roomline.broker import BrokerError, Listener, Start
+from roomline.brokers.links import Backoff, Broken, Channel, Link, OnEntry, first_of
+from roomline.brokers.progress import CatchUp, Entry, Progress
+from roomline.wire import ROOMS_STREAM, envelope_of
+
+_logger = logging.getLogger(__name__)
+
+PARTITION = 0
+PAUSE = 0.15
+POLL = 0.02
+UNREADABLE_BEFORE_CARE = 2
+SLOW_SILENCE = 3
+"""A log that does not answer at all may be starting up: it is given so many times the silence."""
+
+
+class StreamReader:
+    """One reader of the stream. `run` does not end by itself."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Link]],
+        listener: Listener,
+        start: Start,
+        *,
+        prefetch: int,
+        silence: float,
+        max_backoff: float,
+    ) -> None:
+        """`connect` opens a connection on which the stream is there; raises `Broken`."""
+        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done after the first attempt; with `BrokerError` if no other could succeed."""
+        self._connect = connect
+        self._listener = listener
+        self._progress = Progress(start)
+        self._prefetch = prefetch
+        self._silence = silence
+        self._backoff = Backoff(max_backoff)
+        self._caught_up = False
+        """Whether the listener was told so, and nothing to the contrary since."""
+        self._told_cut_off = False
+        self._delivered = False
+        """Whether anything was delivered in this attempt."""
+        self._attached = False
+        self._unreadable = 0
+        """How many attempts in a row ended as if an entry were unreadable."""
+
+    @property
+    def _careful(self) -> bool:
+        """Whether to read entry by entry, to find one that nobody can read.
+
+        RabbitMQ closes the connection of a reader that reaches an entry with a routing key of
+        more than 255 bytes, which its console accepts, and drops what it had read ahead.
+        """
+        return self._unreadable >= UNREADABLE_BEFORE_CARE
+
+    async def run(self) -> None:
+        """Read, for ever; cancel to stop. Returns only if no attempt can succeed."""
+        while True:
+            self._delivered = self._attached = stepped = False
+            try:
+                await self._attempt()
+                continue
+            except Broken as broken:
+                if broken.lasting and not self.begun.done():
+                    self.begun.set_exception(BrokerError(str(broken)))
+                    return
+                self._cut_off(str(broken))
+                stepped = self._suspect_an_entry(broken)
+            except Exception as error:
+                _logger.exception("reading the log failed in an unforeseen way")
+                self._cut_off(f"unforeseen: {error!r}")
+            if not self.begun.done():
+                self.begun.set_result(None)
+            if not stepped:
+                await self._backoff.wait()
+
+    def _cut_off(self, reason: str) -> None:
+        self._caught_up = False
+        if not self._told_cut_off:
+            _logger.warning("the log cannot be read: %s", reason)
+            self._told_cut_off = True
+            self._listener.cut_off(reason)
+
+    def _suspect_an_entry(self, broken: Broken) -> bool:
+        """Note an end without progress that may be an entry's fault; whether one was skipped."""
+        if not broken.unreadable:
+            if not self._careful:
+                self._unreadable = 0
+            return False
+        if self._delivered:
+            return False
+        self._unreadable += 1
+        if not (self._careful and self._attached and self._unreadable > UNREADABLE_BEFORE_CARE):
+            return False
+        _logger.error(
+            "an entry of the log cannot be read and is skipped: it is before offset %d; %s",
+            self._progress.step(),
+            broken,
+        )
+        return True
+
+    async def _attempt(self) -> None:
+        """One connection, read until it breaks. Returns to have another without ado."""
+        link = await self._connect()
+        try:
+            await self._read(link)
+        finally:
+            await link.close()
+
+    async def _read(self, link: Link) -> None:
+        probes = await link.channel()
+        await probes.call("basic_qos", prefetch_count=1)
+        end = beyond = None
+        if not self._careful:  # either of these might be the unreadable one
+            end = await _first(probes, "last")
+            beyond = await _first(probes, "next")
+        if self._progress.last is not None:
+            await self._prove(probes, self._progress.last, end)
+        main = await link.channel()
+        passed = asyncio.get_running_loop().create_future()
+        await main.call("basic_qos", prefetch_count=1 if self._careful else self._prefetch)
+        await main.read(ROOMS_STREAM, self._progress.next, self._taker(main, passed))
+        self._attached = True
+        if not self.begun.done():
+            self.begun.set_result(None)
+        catching_up = asyncio.create_task(self._catch_up(probes, end, beyond))
+        try:
+            await first_of(main.lost, passed)
+        finally:
+            catching_up.cancel()
+            await asyncio.wait({catching_up})
+        if not passed.done():
+            raise main.lost.result()
+        self._unreadable = 0
+
+    async def _prove(self, probes: Channel, last: Entry, end: asyncio.Future[Entry] | None) -> None:
+        """Look whether the last entry still stands in its place; if not, begin anew."""
+        found = await _first(probes, last.offset)
+        await _wait(probes, self._silence, found)
+        if not found.done() and not (end is not None and end.done()):
+            await _wait(probes, self._silence * (SLOW_SILENCE - 1), found)
+        reason = self._progress.proof(found.result() if found.done() else None)
+        if reason is not None:
+            _logger.warning("reading the log anew from its beginning: %s", reason)
+            self._progress.restart()
+            self._caught_up = False
+            self._listener.log_reset(reason)
+
+    async def _catch_up(
+        self,
+        probes: Channel,
+        end: asyncio.Future[Entry] | None,
+        beyond: asyncio.Future[Entry] | None,
+    ) -> None:
+        """Tell the listener when all that stood in the log has been delivered."""
+        if self._progress.start == "next" and self._progress.last is None:
+            self._tell_caught_up()
+            await self._anchor(probes, end)
+        else:
+            loop = asyncio.get_running_loop()
+            catch_up = CatchUp(PAUSE, self._silence, loop.time())
+            while True:
+                if end is not None and end.done():
+                    catch_up.end = end.result().offset
+                if beyond is not None and beyond.done():
+                    catch_up.appended = beyond.result().offset
+                last = self._progress.last
+                if catch_up.done(None if last is None else last.offset, loop.time()):
+                    break
+                await asyncio.sleep(POLL)
+            self._tell_caught_up()
+        await probes.close()
+
+    async def _anchor(self, probes: Channel, end: asyncio.Future[Entry] | None) -> None:
+        """Reading began at the log's end, so no entry tells yet where to go on after a break: use
+        one that stands before that end, or the beginning if there is none."""
+        if end is None:
+            return
+        await _wait(probes, self._silence, end)
+        if self._progress.last is None and not probes.lost.done():
+            if end.done():
+                self._progress.last = end.result()
+            else:
+                self._progress.restart()
+
+    def _tell_caught_up(self) -> None:
+        self._backoff.reset()
+        if not self._caught_up:
+            self._caught_up, self._told_cut_off = True, False
+            self._listener.caught_up()
+
+    def _taker(self, channel: Channel, passed: asyncio.Future[None]) -> OnEntry:
+        """What is called for each entry of the log: the place where a microsecond counts.
+
+        `passed` is done when the care that this attempt was made with is needed no more.
+        """
+        progress, deliver, careful = self._progress, self._listener.deliver, self._careful
+        # Credit is given back in batches; the rest of a batch does no harm unacknowledged.
+        batch = 1 if careful else max(1, self._prefetch // 4)
+        acknowledged = 0
+
+        def take(
+            tag: int, offset: int, room: str, properties: Mapping[str, Any], body: bytes
+        ) -> None:
+            nonlocal acknowledged
+            if tag - acknowledged >= batch:
+                acknowledged = tag
+                channel.acknowledge(tag)
+            if progress.last is not None and offset <= progress.last.offset:
+                return
+            if careful and not passed.done() and (self._caught_up or progress.passes(offset)):
+                passed.set_result(None)
+            entry = Entry(offset, envelope_of(room, body, properties))
+            progress.delivered(entry)
+            self._delivered = True
+            deliver(PARTITION, offset, entry.envelope)
+
+        return take
+
+
+async def _first(
+    channel: Channel, where: Literal["last", "first", "next"] | int | datetime
+) -> asyncio.Future[Entry]:
+    """Read one entry, the first from there on; the future waits for it if there is none yet."""
+    found: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+
+    def take(tag: int, offset: int, room: str, properties: Mapping[str, Any], body: bytes) -> None:
+        # Never acknowledged: with a prefetch of one no other follows.
+        if not found.done():
+            found.set_result(Entry(offset, envelope_of(room, body, properties)))
+
+    await channel.read(ROOMS_STREAM, where, take)
+    return found
+
+
+async def _wait(channel: Channel, patience: float, found: asyncio.Future[Entry]) -> None:
+    """Wait for an entry, at most `patience` seconds; raises `Broken` if none can come any more."""
+    await first_of(found, channel.lost, patience=patience)
+    if channel.lost.done():
+        raise channel.lost.result()

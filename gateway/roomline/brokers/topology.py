@@ -1,0 +1,164 @@
+"""What Roomline needs in RabbitMQ, as data, and how it is declared or, without rights, checked.
+
+    exchange `rooms` (topic) ──ns.#── stream `rooms.log`        one binding for each namespace
+
+No alternate exchange: routing through one counts as routed, and would turn "returned, try again"
+into "confirmed and lost" while the stream is not up yet. Bindings that are not listed here are
+none of our business.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from roomline.wire import ROOMS_EXCHANGE, ROOMS_STREAM
+
+_logger = logging.getLogger(__name__)
+
+SEGMENTS: Final = 10
+"""Retention forgets whole segments, so a segment is at most this fraction of what is kept."""
+MAX_SEGMENT_BYTES: Final = 500_000_000
+MIN_SEGMENT_BYTES: Final = 1_000
+
+NOT_PERMITTED: Final = 403
+NOT_FOUND: Final = 404
+DIFFERENT: Final = 406
+REFUSALS: Final = (NOT_PERMITTED, NOT_FOUND, 405, DIFFERENT, 530)
+"""AMQP reply codes that say "no" to one declaration and not "broken" about everything."""
+
+
+class Call(NamedTuple):
+    """An AMQP method by the name that AMQP libraries give it, and its arguments."""
+
+    method: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A durable exchange."""
+
+    name: str
+    type: str
+
+    def call(self, passive: bool) -> Call:
+        """Declare it, or only look whether it is there."""
+        arguments = {"exchange": self.name, "passive": passive}
+        if not passive:
+            arguments |= {"exchange_type": self.type, "durable": True}
+        return Call("exchange_declare", arguments)
+
+    def __str__(self) -> str:
+        return f"{self.type} exchange '{self.name}'"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream with its retention: `max_age` in seconds, `max_bytes` in all its segments."""
+
+    name: str
+    max_age: int
+    max_bytes: int
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The queue arguments; another declaration with other ones is refused by RabbitMQ."""
+        segment = min(max(self.max_bytes // SEGMENTS, MIN_SEGMENT_BYTES), MAX_SEGMENT_BYTES)
+        return {
+            "x-queue-type": "stream",
+            "x-max-age": f"{self.max_age}s",
+            "x-max-length-bytes": self.max_bytes,
+            "x-stream-max-segment-size-bytes": segment,
+        }
+
+    def call(self, passive: bool) -> Call:
+        """Declare it, or only look whether it is there."""
+        arguments: dict[str, Any] = {"queue": self.name, "passive": passive}
+        if not passive:
+            arguments |= {"durable": True, "arguments": self.arguments}
+        return Call("queue_declare", arguments)
+
+    def __str__(self) -> str:
+        return f"stream '{self.name}'"
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What is published to the exchange with a matching key goes to the stream."""
+
+    exchange: str
+    stream: str
+    key: str
+
+    def call(self, passive: bool) -> Call:
+        """Bind. AMQP knows no passive binding."""
+        arguments = {"queue": self.stream, "exchange": self.exchange, "routing_key": self.key}
+        return Call("queue_bind", arguments)
+
+    def __str__(self) -> str:
+        return f"binding '{self.key}' from exchange '{self.exchange}' to stream '{self.stream}'"
+
+
+Item = Exchange | Stream | Binding
+
+
+def rooms_topology(namespaces: Iterable[str], max_age: int, max_bytes: int) -> tuple[Item, ...]:
+    """All that a gateway needs, in the order in which it can be declared."""
+    return (
+        Exchange(ROOMS_EXCHANGE, "topic"),
+        Stream(ROOMS_STREAM, max_age, max_bytes),
+        *[Binding(ROOMS_EXCHANGE, ROOMS_STREAM, f"{name}.#") for name in namespaces],
+    )
+
+
+class Refusal(NamedTuple):
+    """What RabbitMQ answered instead of doing it: the reply code and text of AMQP."""
+
+    code: int
+    text: str
+
+
+class TopologyProblem(Exception):
+    """Something is missing or different; `lasting` unless it may end without anybody's doing."""
+
+    def __init__(self, text: str, *, lasting: bool) -> None:
+        super().__init__(text)
+        self.lasting = lasting
+
+
+Attempt = Callable[[Item, bool], Awaitable[Refusal | None]]
+"""Carry out ``item.call(passive)``; None when RabbitMQ did it."""
+
+
+async def ensure(items: Iterable[Item], attempt: Attempt) -> None:
+    """Declare what may be declared and check the rest; raises `TopologyProblem`."""
+    for item in items:
+        refusal = await attempt(item, False)
+        forbidden = refusal
+        if refusal and refusal.code == NOT_PERMITTED and not isinstance(item, Binding):
+            refusal = await attempt(item, True)
+        if refusal is None:
+            continue
+        if refusal.code == NOT_PERMITTED and isinstance(item, Binding):
+            # Not to be checked without publishing: if it is missing, publications come back.
+            _logger.info("the %s is taken to be there: %s", item, refusal.text)
+        elif refusal.code == NOT_FOUND and "down or inaccessible" in refusal.text:
+            raise TopologyProblem(f"the {item} is not up yet: {refusal.text}", lasting=False)
+        elif refusal.code == NOT_FOUND and forbidden is not refusal and forbidden is not None:
+            raise TopologyProblem(
+                f"the {item} is missing, and this user may not make it ({forbidden.text}):"
+                " let an administrator declare it, or grant the right to configure it",
+                lasting=True,
+            )
+        elif refusal.code == DIFFERENT:
+            raise TopologyProblem(
+                f"the {item} is there in another shape ({refusal.text}): use the same settings"
+                " everywhere, and a policy to change the retention of a stream that exists",
+                lasting=True,
+            )
+        else:
+            raise TopologyProblem(
+                f"the {item} cannot be used: {refusal.text}",
+                lasting=refusal.code == NOT_PERMITTED,
+            )
