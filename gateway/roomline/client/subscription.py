@@ -1,0 +1,260 @@
+"""A subscription that outlives connections: it continues from its position, or says that it cannot.
+
+One task per subscription (`Subscription.run`, started by the client) subscribes, pages through
+what was missed, and does so again whenever the session ends, a link of the ``previous`` chain is
+missing, or its reader was too slow for its buffer. The buffer is bounded: when it is full the
+subscription leaves the room and comes back, by position, once the reader has caught up.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Protocol
+
+from roomline.client.backoff import Backoff
+from roomline.client.errors import (
+    ClientError,
+    CommandRefused,
+    ConnectionClosed,
+    NoAnswer,
+    SubscriptionEnded,
+    TokenUnavailable,
+)
+from roomline.client.session import Publication, Session, publications_of
+from roomline.core.codes import ErrorCode, Unsubscribed
+from roomline.core.messages import Subscribed, UnsubscribedPush
+
+_log = logging.getLogger(__name__)
+
+TokenSource = Callable[[], str | Awaitable[str]]
+"""Gives a fresh token whenever one is needed."""
+
+
+class Keeper(Protocol):
+    """What a subscription needs of its client."""
+
+    def backoff(self) -> Backoff: ...
+
+    async def session(self) -> Session:
+        """The connected session, as soon as there is one."""
+
+    def abandon(self, session: Session) -> None:
+        """`session` does not answer: replace it."""
+
+    def forget(self, subscription: "Subscription") -> None:
+        """`subscription` is over."""
+
+
+class Subscription:
+    """The publications of one room, in order: iterate with ``async for``.
+
+    Iteration ends after `close` or `Client.unsubscribe`, and raises `SubscriptionEnded`
+    or `ConnectionClosed` when the gateway ended it for good.
+    """
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        room: str,
+        *,
+        since: str | None,
+        history: int | None,
+        token: TokenSource | None,
+        buffer: int,
+    ) -> None:
+        self.room = room
+        self.position = since
+        """Up to where everything of the room has been received (not: iterated over)."""
+        self.head: str | None = None
+        """The position of the room's last publication, as far as known."""
+        self.recovered: bool | None = None
+        """Whether the last attempt to continue from a position succeeded; None: none was made."""
+        self.reason: str | None = None
+        """Why the last attempt to continue did not succeed."""
+        self.losses = 0
+        """How many times publications may have been missed: look at the history or an archive."""
+        self.restarts = 0
+        """How many times it was subscribed anew, for whatever reason."""
+        self.live = False
+        """Whether publications arrive as they are made: subscribed, and nothing left to page."""
+        self._keeper = keeper
+        self._history = history
+        self._token = token
+        self._capacity = buffer
+        self._buffer: deque[Publication] = deque()
+        self._overflowed = False
+        self._ended: ClientError | None = None
+        self._closed = False
+        self._restart = asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._task: asyncio.Task[None] | None = None
+
+    def __aiter__(self) -> "Subscription":
+        return self
+
+    async def __anext__(self) -> Publication:
+        while not self._buffer:
+            if self._ended is not None:
+                raise self._ended
+            if self._closed:
+                raise StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+        publication = self._buffer.popleft()
+        if len(self._buffer) <= self._capacity // 2:
+            self._drained.set()
+        return publication
+
+    async def close(self) -> None:
+        """Leave the room. What has been received can still be iterated over."""
+        self._closed = True
+        self.live = False
+        self._arrived.set()
+        self._keeper.forget(self)
+        task, self._task = self._task, None
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    # What follows is for the client.
+
+    async def start(self) -> None:
+        """Run until the first ``subscribed``; raises what refuses it."""
+        self._task = asyncio.create_task(self._run())
+        try:
+            await asyncio.shield(self._first)
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+
+    def push(self, push: Publication | UnsubscribedPush) -> None:
+        """A push for this room, at its place in the stream."""
+        if not self.live:
+            return  # from before a new subscription: its reply will contain this
+        if isinstance(push, UnsubscribedPush):
+            self._unsubscribed(push)
+        elif push.previous != self.head or len(self._buffer) >= self._capacity:
+            self._overflowed = push.previous == self.head
+            self.resubscribe()
+        else:
+            self._append(push)
+            self.position = self.head = push.position
+
+    def advance(self, position: str) -> None:
+        """Everything up to `position` has been received."""
+        if self.live:
+            self.position = position
+
+    def resubscribe(self) -> None:
+        """What arrives no longer continues what has arrived: subscribe again by position."""
+        self.live = False
+        self._restart.set()
+
+    def end(self, error: ClientError) -> None:
+        """It is over for good."""
+        self.live = False
+        if self._ended is None:
+            self._ended = error
+        if not self._first.done():
+            self._first.set_exception(error)
+            self._first.exception()  # `start` may be gone
+        self._arrived.set()
+        self._keeper.forget(self)
+        self._restart.set()
+
+    def _append(self, publication: Publication) -> None:
+        self._buffer.append(publication)
+        self._arrived.set()
+        if len(self._buffer) > self._capacity // 2:
+            self._drained.clear()
+
+    def _unsubscribed(self, push: UnsubscribedPush) -> None:
+        if push.code == Unsubscribed.LOG_RESET.code:
+            self._lost(push.code)
+            self.position = None
+            self.resubscribe()
+        elif push.code == Unsubscribed.TOKEN_EXPIRED.code and self._token is not None:
+            self.resubscribe()
+        else:
+            self.end(SubscriptionEnded(self.room, push.code, push.reason))
+
+    def _lost(self, reason: str | None) -> None:
+        self.recovered, self.reason = False, reason
+        self.losses += 1
+
+    def _subscribed(self, reply: Subscribed) -> None:
+        for publication in publications_of(reply):
+            self._append(publication)
+        self.position = reply.position
+        if reply.recovered:
+            self.recovered, self.reason = True, None
+        elif reply.recovered is False:
+            self._lost(reply.reason)
+        if not reply.more:
+            self.head = reply.head
+            self.live = True
+        if not self._first.done():
+            self._first.set_result(None)
+
+    async def _run(self) -> None:
+        backoff = self._keeper.backoff()
+        while self._ended is None:
+            await self._drained.wait()
+            try:
+                session = await self._keeper.session()
+            except ClientError as error:
+                self.end(error)
+                return
+            self._restart.clear()
+            self.live = False  # from here on the reply counts, which contains later pushes
+            try:
+                reply = await session.subscribe(
+                    self.room,
+                    since=self.position,
+                    # Once something was received, history would repeat it.
+                    history=self._history if not self._first.done() else None,
+                    token=await token_from(self._token),
+                    on_reply=self._subscribed,
+                )
+                backoff.reset()
+                if not reply.more:
+                    await self._restart.wait()
+                    self.restarts += 1
+                    if self._overflowed:
+                        self._overflowed = False
+                        with suppress(CommandRefused):  # the gateway may have ended it as well
+                            await session.unsubscribe(self.room)
+            except CommandRefused as refused:
+                if not (refused.temporary or self._renewable(refused)):
+                    self.end(refused)
+                else:
+                    await asyncio.sleep(backoff.next())
+            except TokenUnavailable as error:
+                _log.warning("no token for room %s, trying again: %s", self.room, error)
+                await asyncio.sleep(backoff.next())
+            except NoAnswer:
+                self._keeper.abandon(session)
+            except ConnectionClosed:
+                pass  # the client has, or will have, another session; or it has ended this
+
+    def _renewable(self, refused: CommandRefused) -> bool:
+        return refused.code == ErrorCode.TOKEN_EXPIRED.code and self._token is not None
+
+
+async def token_from(source: TokenSource | None) -> str | None:
+    """A token from `source`, which may be a coroutine function or a plain one.
+
+    Raises `TokenUnavailable` whatever `source` raises.
+    """
+    if source is None:
+        return None
+    try:
+        token = source()
+        return token if isinstance(token, str) else await token
+    except Exception as error:
+        raise TokenUnavailable(f"the token callback raised {error!r}") from error
