@@ -1,0 +1,328 @@
+"""The embedded broker: the contract, and what is its own."""
+
+import asyncio
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("tests.brokers.contract")
+
+from roomline import sqlitelog  # noqa: E402
+from roomline.broker import Broker, BrokerError, BrokerUnavailable, PublishUnconfirmed  # noqa: E402
+from roomline.brokers import embedded  # noqa: E402
+from roomline.brokers.embedded import EmbeddedBroker  # noqa: E402
+from roomline.sqlitelog import DEFAULT_RETENTION_SECONDS, SqliteLog  # noqa: E402
+from roomline.wire import Envelope  # noqa: E402
+
+from tests.brokers.contract import (  # noqa: E402
+    NAMESPACES,
+    BrokerContract,
+    Recorder,
+    Starter,
+    numbered,
+    publish_all,
+    publish_at_last,
+)
+from tests.support.disk import fill, small_disk  # noqa: E402
+
+
+def remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def filesystems_here() -> set[str]:
+    return {line.split(" ")[2] for line in Path("/proc/mounts").read_text().splitlines()}
+
+
+class FileWorld:
+    patience = 8.0
+    time_resolution = 0.02
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def broker(self) -> Broker:
+        return EmbeddedBroker(self.path, NAMESPACES)
+
+    async def recreate(self) -> None:
+        remove(self.path)
+        SqliteLog(self.path).close()
+
+    async def trim(self) -> None:
+        log = SqliteLog(self.path)
+        while log.trim(time.time() + DEFAULT_RETENTION_SECONDS + 60):
+            pass
+        log.close()
+
+
+PATIENCE = FileWorld.patience
+
+
+class TestEmbeddedBroker(BrokerContract):
+    @pytest.fixture
+    def world(self, tmp_path: Path) -> FileWorld:
+        return FileWorld(tmp_path / "rooms.log")
+
+    # How it reads.
+
+    async def test_another_process_appends(self, start: Starter, world: FileWorld):
+        _, recorder = await start("first")
+        code = (
+            "import sys\n"
+            "from roomline.sqlitelog import SqliteLog\n"
+            "from roomline.wire import Envelope\n"
+            "SqliteLog(sys.argv[1]).append([Envelope('chat.lobby', b'hi', publisher='django')])\n"
+        )
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, world.path)
+        assert await process.wait() == 0
+        await recorder.until_bodies(1)
+        assert recorder.entries[0] == (0, 1, Envelope("chat.lobby", b"hi", publisher="django"))
+
+    async def test_a_long_log_leaves_turns_to_others(self, start: Starter, world: FileWorld):
+        log = SqliteLog(world.path)
+        log.append(numbered(5 * embedded.READ_BATCH))
+        log.close()
+        _, recorder = await start("first")
+        most = seen = 0
+        while "caught_up" not in recorder.told:
+            await asyncio.sleep(0)
+            most, seen = max(most, len(recorder.entries) - seen), len(recorder.entries)
+        assert len(recorder.entries) == 5 * embedded.READ_BATCH
+        assert most <= embedded.DELIVERIES_PER_TURN
+
+    async def test_who_is_overtaken_by_trimming_is_told(self, start: Starter, world: FileWorld):
+        _, recorder = await start("first")
+        await recorder.until_caught_up()
+        # In one turn of the loop, so that at most one batch can be read before it is trimmed.
+        log = SqliteLog(world.path, retention_seconds=1)
+        log.append(numbered(2 * embedded.READ_BATCH))
+        while log.trim(time.time() + 60):
+            pass
+        log.append([Envelope("chat.lobby", b"new")])
+        log.close()
+        await recorder.until(lambda: b"new" in recorder.bodies)
+        assert recorder.told.count("log_reset") == 1
+        assert recorder.told[recorder.told.index("log_reset") :][:2] == ["log_reset", "chat.lobby"]
+
+    async def test_an_offset_that_the_log_never_gave_means_that_it_was_replaced(
+        self, start: Starter
+    ):
+        broker, _ = await start("next")
+        await publish_all(broker, numbered(2))
+        _, recorder = await start(5)
+        await recorder.until_caught_up()
+        assert recorder.told == ["log_reset", "chat.lobby", "chat.lobby", "caught_up"]
+
+    async def test_it_trims(
+        self, start: Starter, world: FileWorld, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(embedded, "TRIM_SECONDS", 0.05)
+        broker, recorder = await start("first")
+        await publish_all(broker, numbered(3))
+        brief = EmbeddedBroker(world.path, NAMESPACES, retention_seconds=0.1)
+        await brief.start(Recorder(PATIENCE), "first")
+        log = SqliteLog(world.path)
+        async with asyncio.timeout(PATIENCE):
+            while log.first_offset() != 4:  # noqa: ASYNC110 - a file has no event to wait for
+                await asyncio.sleep(0.02)
+        log.close()
+        await brief.close()
+        assert "log_reset" not in recorder.told
+
+    # When the file is in trouble.
+
+    async def test_a_deleted_file_is_made_anew(self, start: Starter, world: FileWorld):
+        broker, recorder = await start("first")
+        await publish_all(broker, numbered(2))
+        await recorder.until_bodies(2)
+        remove(world.path)
+        await recorder.until(lambda: "log_reset" in recorder.told)
+        await publish_at_last(broker, Envelope("chat.lobby", b"new"), PATIENCE)
+        await recorder.until_bodies(3)
+        assert recorder.entries[-1][1] == 1
+        assert "cut_off" not in recorder.told
+
+    async def test_a_directory_that_goes_and_comes_back_is_continued(
+        self, start: Starter, tmp_path: Path
+    ):
+        place = tmp_path / "place"
+        place.mkdir()
+        broker, recorder = EmbeddedBroker(place / "rooms.log", NAMESPACES), Recorder(PATIENCE)
+        await broker.start(recorder, "first")
+        await publish_all(broker, numbered(2))
+        await recorder.until_bodies(2)
+        place.rename(tmp_path / "elsewhere")
+        await recorder.until(lambda: "cut_off" in recorder.told)
+        with pytest.raises(BrokerUnavailable, match="is not a directory"):
+            await broker.publish(Envelope("chat.lobby", b"lost"))
+        (tmp_path / "elsewhere").rename(place)
+        await recorder.until(lambda: recorder.told[-1] == "caught_up")
+        await broker.publish(Envelope("chat.lobby", b"new"))
+        await recorder.until_bodies(3)
+        assert recorder.bodies == [b"0", b"1", b"new"]
+        assert recorder.told.count("cut_off") == 1
+        assert "log_reset" not in recorder.told
+        await broker.close()
+
+    @pytest.mark.parametrize("lost", [0, 1], ids=["whole", "without its tail"])
+    async def test_a_file_restored_from_a_copy_is_checked(
+        self, start: Starter, world: FileWorld, tmp_path: Path, lost: int
+    ):
+        broker, recorder = await start("first")
+        await publish_all(broker, numbered(3 - lost))
+        copy = tmp_path / "copy"
+        with sqlite3.connect(world.path) as source, sqlite3.connect(copy) as target:
+            source.backup(target)
+        source.close()
+        target.close()
+        await publish_all(broker, numbered(lost, first=3 - lost))
+        await recorder.until_bodies(3)
+        remove(world.path)
+        copy.rename(world.path)
+        # The entry of another history stands where the lost one stood.
+        log = SqliteLog(world.path)
+        log.append([Envelope("chat.lobby", b"other")])
+        log.close()
+        await recorder.until(lambda: b"other" in recorder.bodies)
+        assert ("log_reset" in recorder.told) == bool(lost)
+
+    async def test_a_full_disk_fails_publishing_while_reading_goes_on(self, tmp_path: Path):
+        with small_disk(tmp_path / "disk", 512) as disk:
+            broker, recorder = EmbeddedBroker(disk / "rooms.log", NAMESPACES), Recorder(PATIENCE)
+            await broker.start(recorder, "first")
+            await broker.publish(Envelope("chat.lobby", b"1"))
+            filler = fill(disk)
+            with pytest.raises(BrokerUnavailable, match="full"):
+                await broker.publish(Envelope("chat.lobby", bytes(50_000)))
+            late = EmbeddedBroker(disk / "rooms.log", NAMESPACES)
+            await late.start(heard := Recorder(PATIENCE), "first")
+            await heard.until_caught_up()
+            filler.unlink()
+            await broker.publish(Envelope("chat.lobby", b"2"))
+            await recorder.until_bodies(2)
+            assert recorder.bodies == [b"1", b"2"]
+            assert "cut_off" not in recorder.told
+            await broker.close()
+            await late.close()
+
+    async def test_a_log_that_is_locked_at_the_start_is_tried_again(self, world: FileWorld):
+        holder = sqlite3.connect(world.path, isolation_level=None)
+        holder.execute("BEGIN EXCLUSIVE")
+        broker, recorder = world.broker(), Recorder(PATIENCE)
+        await broker.start(recorder, "first")
+        assert recorder.told == ["cut_off"]
+        holder.execute("ROLLBACK")
+        holder.close()
+        await recorder.until_caught_up()
+        await broker.publish(Envelope("chat.lobby", b"1"))
+        await recorder.until_bodies(1)
+        assert recorder.told == ["cut_off", "caught_up", "chat.lobby"]
+        await broker.close()
+
+    # What waits for the disk.
+
+    @pytest.fixture
+    def lock(self, world: FileWorld) -> Iterator[sqlite3.Connection]:
+        """A connection that can keep everybody from appending."""
+        SqliteLog(world.path).close()
+        holder = sqlite3.connect(world.path, isolation_level=None)
+        yield holder
+        holder.close()
+
+    async def test_what_waits_for_the_disk_is_bounded(
+        self, start: Starter, lock: sqlite3.Connection
+    ):
+        broker, recorder = await start("first")
+        await recorder.until_caught_up()
+        lock.execute("BEGIN IMMEDIATE")
+        first = broker.publish(Envelope("chat.lobby", b"0"))
+        await asyncio.sleep(0.1)  # the thread now waits for the lock with the first in hand
+        waiting = [broker.publish(each) for each in numbered(embedded.MAX_WAITING, first=1)]
+        with pytest.raises(BrokerUnavailable, match=f"{embedded.MAX_WAITING} publications wait"):
+            await broker.publish(Envelope("chat.lobby", b"too many"))
+        lock.execute("ROLLBACK")
+        await asyncio.gather(first, *waiting)
+        await recorder.until_bodies(embedded.MAX_WAITING + 1)
+        assert recorder.bodies == [b"%d" % number for number in range(embedded.MAX_WAITING + 1)]
+
+    async def test_close_does_not_wait_for_a_stuck_disk(
+        self, start: Starter, lock: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(embedded, "CLOSE_SECONDS", 0.1)
+        broker, recorder = await start("first")
+        await recorder.until_caught_up()
+        lock.execute("BEGIN IMMEDIATE")
+        writing = broker.publish(Envelope("chat.lobby", b"writing"))
+        await asyncio.sleep(0.1)
+        waiting = broker.publish(Envelope("chat.lobby", b"waiting"))
+        await broker.close()
+        assert isinstance(writing.exception(), PublishUnconfirmed)
+        assert isinstance(waiting.exception(), BrokerUnavailable)
+        lock.execute("ROLLBACK")
+
+    # Starting and ending.
+
+    async def test_a_start_that_can_never_succeed_is_refused(self, tmp_path: Path):
+        broker = EmbeddedBroker(tmp_path / "missing" / "rooms.log", NAMESPACES)
+        recorder = Recorder(PATIENCE)
+        with pytest.raises(BrokerError, match="missing is not a directory"):
+            await broker.start(recorder, "first")
+        with pytest.raises(BrokerUnavailable):
+            await broker.publish(Envelope("chat.lobby", b"1"))
+        await broker.close()
+        assert recorder.told == []
+
+    async def test_a_network_file_system_is_refused_and_rabbitmq_is_named(
+        self, world: FileWorld, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(sqlitelog, "_NETWORK_FILESYSTEMS", filesystems_here())
+        with pytest.raises(BrokerError, match=r"one machine.*RabbitMQ"):
+            await world.broker().start(Recorder(PATIENCE), "first")
+
+    async def test_it_is_started_once(self, start: Starter):
+        broker, recorder = await start("first")
+        with pytest.raises(RuntimeError, match="started once"):
+            await broker.start(recorder, "first")
+
+    async def test_a_time_without_zone_is_refused(self, world: FileWorld):
+        with pytest.raises(ValueError, match="no time zone"):
+            await world.broker().start(Recorder(PATIENCE), datetime(2026, 1, 1))
+
+    async def test_a_defect_in_the_thread_is_told(
+        self, start: Starter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ):
+        broker, recorder = await start("first")
+        await recorder.until_caught_up()
+
+        def defect(envelope: Envelope) -> int:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(embedded, "fingerprint_of", defect)
+        await broker.publish(Envelope("chat.lobby", b"1"))
+        await recorder.until(lambda: "cut_off" in recorder.told)
+        await asyncio.sleep(0.05)
+        with pytest.raises(BrokerUnavailable, match="not started, or was closed"):
+            await broker.publish(Envelope("chat.lobby", b"2"))
+        assert "ZeroDivisionError" in caplog.text
+
+
+def test_the_thread_ends_with_its_event_loop(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    async def forget() -> threading.Thread:
+        before = set(threading.enumerate())
+        await EmbeddedBroker(tmp_path / "rooms.log", NAMESPACES).start(Recorder(PATIENCE), "first")
+        return next(iter(set(threading.enumerate()) - before))
+
+    thread = asyncio.run(forget())
+    log = SqliteLog(tmp_path / "rooms.log")
+    log.append([Envelope("chat.lobby", b"1")])
+    log.close()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert "its log was not closed" in caplog.text
