@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import (
     AMQPConnectionError,
     AMQPError,
@@ -68,7 +69,7 @@ class AmqpPublisher:
                 self._mine.line = None
         try:
             line = self._mine.line = _Line(self._parameters, deadline)
-        except AMQPError as error:
+        except (AMQPError, AMQPConnectorException, OSError) as error:
             raise BrokerUnavailable(f"RabbitMQ cannot be reached: {_words(error)}") from error
         try:
             return self._publish_on(line, envelope, deadline)
@@ -161,10 +162,8 @@ class _Line:
 
 
 def _words(error: BaseException) -> str:
-    """What pika's error says; the innermost one when it only wraps others."""
-    inner = getattr(error, "args", ())
-    if inner and isinstance(inner[0], BaseException):
-        return _words(inner[0])
-    if inner and isinstance(getattr(inner[0], "exception", None), BaseException):
-        return _words(inner[0].exception)
+    """What pika's error says, or the one that it wraps, sometimes twice."""
+    for inner in (getattr(error, "exception", None), *error.args):
+        if isinstance(inner, BaseException):
+            return _words(inner)
     return str(error) or type(error).__name__
