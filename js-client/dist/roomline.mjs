@@ -1519,6 +1519,10 @@ function settingsOf(endpoints, options) {
     if (!CLIENT_ID.test(clientId)) {
         throw new TypeError(`options.clientId is "${clientId}", accepted are 16 to 64 characters of A-Z a-z 0-9 _ -`);
     }
+    const maxPending = options.maxPending === undefined ? 64 : options.maxPending;
+    if (typeof maxPending !== "number" || !(maxPending >= 1)) {
+        throw new TypeError(`options.maxPending is ${maxPending}, accepted is a number from 1`);
+    }
     return {
         endpoints: list,
         token: options.token || null,
@@ -1527,7 +1531,7 @@ function settingsOf(endpoints, options) {
         sockjs: options.sockjs || {},
         backoff: positive("backoff", completed({ base: 500, cap: 20000 }, options.backoff)),
         timeouts: positive("timeouts", completed(TIMEOUTS, options.timeouts)),
-        maxPending: options.maxPending === undefined ? 64 : options.maxPending,
+        maxPending,
         environment,
     };
 }

@@ -1432,6 +1432,10 @@ function settingsOf(endpoints, options) {
     if (!CLIENT_ID.test(clientId)) {
         throw new TypeError("options.clientId is \"".concat(clientId, "\", accepted are 16 to 64 characters of A-Z a-z 0-9 _ -"));
     }
+    var maxPending = options.maxPending === undefined ? 64 : options.maxPending;
+    if (typeof maxPending !== "number" || !(maxPending >= 1)) {
+        throw new TypeError("options.maxPending is ".concat(maxPending, ", accepted is a number from 1"));
+    }
     return {
         endpoints: list,
         token: options.token || null,
@@ -1440,7 +1444,7 @@ function settingsOf(endpoints, options) {
         sockjs: options.sockjs || {},
         backoff: positive("backoff", completed({ base: 500, cap: 20000 }, options.backoff)),
         timeouts: positive("timeouts", completed(TIMEOUTS, options.timeouts)),
-        maxPending: options.maxPending === undefined ? 64 : options.maxPending,
+        maxPending: maxPending,
         environment: environment,
     };
 }

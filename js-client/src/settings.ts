@@ -79,6 +79,10 @@ export function settingsOf(endpoints: string | readonly string[], options: Optio
       `options.clientId is "${clientId}", accepted are 16 to 64 characters of A-Z a-z 0-9 _ -`,
     );
   }
+  const maxPending = options.maxPending === undefined ? 64 : options.maxPending;
+  if (typeof maxPending !== "number" || !(maxPending >= 1)) {
+    throw new TypeError(`options.maxPending is ${maxPending}, accepted is a number from 1`);
+  }
   return {
     endpoints: list,
     token: options.token || null,
@@ -87,7 +91,7 @@ export function settingsOf(endpoints: string | readonly string[], options: Optio
     sockjs: options.sockjs || {},
     backoff: positive("backoff", completed({ base: 500, cap: 20000 }, options.backoff)),
     timeouts: positive("timeouts", completed(TIMEOUTS, options.timeouts)),
-    maxPending: options.maxPending === undefined ? 64 : options.maxPending,
+    maxPending,
     environment,
   };
 }

@@ -1,4 +1,4 @@
-/** Rooms: subscribing, recovering, gaps, repeats, pages, tokens, automatic rooms. */
+/** Rooms: subscribing, recovering, gaps, repeats, pages, tokens, ending. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -50,4 +50,428 @@ test("after a lost connection it continues from its position", () => {
   assert.deepEqual(world.of("subscribed"), [
     { room: ROOM, recovered: true, reason: null, publications: [] },
   ]);
+});
+
+test("a push that does not follow what is held is recovered at once and told once", () => {
+  const world = World.subscribed();
+  world.socket.say(publication(3));
+  assert.equal(world.subscription.state, "subscribing");
+  assert.equal(world.socket.last("subscribe").since, "p1");
+  world.socket.say(publication(4)); // still of the subscription before
+  assert.deepEqual(world.told, []);
+  world.subscribed({
+    position: "p4",
+    head: "p4",
+    recovered: true,
+    publications: [publication(2), publication(3), publication(4)],
+  });
+  world.socket.say(publication(5));
+  assert.deepEqual(world.told, [2, 3, 4, 5]);
+});
+
+test("a doubled push is told once", () => {
+  const world = World.subscribed();
+  world.socket.say(publication(2));
+  world.socket.say(publication(2));
+  world.socket.say(publication(3));
+  assert.deepEqual(world.told, [2, 3]);
+  assert.equal(world.socket.commands("subscribe").length, 1, "nothing was missing");
+});
+
+test("an older push that comes again is not told again", () => {
+  const world = World.subscribed();
+  world.socket.say(publication(2));
+  world.socket.say(publication(3));
+  world.socket.say(publication(2));
+  assert.equal(world.socket.last("subscribe").since, "p3");
+  world.subscribed({ position: "p3", head: "p3", recovered: true });
+  world.socket.say(publication(4));
+  assert.deepEqual(world.told, [2, 3, 4]);
+});
+
+test("the head decides what follows, not the position", () => {
+  const world = new World();
+  world.subscribe();
+  world.connect();
+  world.subscribed({ position: "elsewhere", head: "p1" });
+  world.socket.say(publication(2));
+  assert.deepEqual(world.told, [2]);
+});
+
+test("recovery in pages is told in order, and is live after the last page", () => {
+  const world = World.subscribed();
+  world.socket.drop();
+  world.connect();
+  world.subscribed({
+    position: "p3",
+    head: "p9", // counts on the last page only
+    recovered: true,
+    more: true,
+    publications: [publication(2), publication(3)],
+  });
+  assert.equal(world.socket.last("subscribe").since, "p3");
+  world.subscribed({ position: "p5", head: "p4", recovered: true, publications: [publication(4)] });
+  world.socket.say(publication(5));
+  assert.deepEqual(world.told, [2, 3, 4, 5]);
+  assert.equal(world.of("subscribed").length, 1);
+  const names = world.events.map(([name]) => name);
+  assert.ok(names.indexOf("subscribed") < names.indexOf("publication"));
+});
+
+test("a cut between two pages continues after the first", () => {
+  const world = World.subscribed();
+  world.socket.drop();
+  world.connect();
+  world.subscribed({ position: "p2", recovered: true, more: true, publications: [publication(2)] });
+  world.socket.drop();
+  world.connect();
+  assert.equal(world.socket.last("subscribe").since, "p2");
+  world.subscribed({ position: "p3", head: "p3", recovered: true, publications: [publication(3)] });
+  assert.deepEqual(world.told, [2, 3]);
+});
+
+test("a position that is lost between two pages is told as lost", () => {
+  const world = World.subscribed({}, { history: 1 });
+  world.socket.drop();
+  world.connect();
+  world.subscribed({ position: "p2", recovered: true, more: true, publications: [publication(2)] });
+  const fresh = [publication(9)];
+  world.subscribed({
+    position: "p9",
+    head: "p9",
+    recovered: false,
+    reason: "evicted",
+    publications: fresh,
+  });
+  assert.deepEqual(world.of("subscribed").map(({ recovered, reason }) => [recovered, reason]), [
+    [true, null],
+    [false, "evicted"],
+  ]);
+  assert.equal(world.of("subscribed")[1].publications.length, 1);
+  world.socket.say(publication(10));
+  assert.deepEqual(world.told, [2, 10]);
+});
+
+for (const reason of ["trimmed", "not_in_log", "evicted", "malformed"]) {
+  test(`recovery that is refused (${reason}) gives the fresh history`, () => {
+    const world = World.subscribed({}, { history: 2 });
+    world.socket.drop();
+    world.connect();
+    const fresh = [publication(1, 0, { position: "q1" }), publication(2, 0, { position: "q2" })];
+    world.subscribed({ position: "q2", head: "q2", recovered: false, reason, publications: fresh });
+    assert.deepEqual(world.of("subscribed"), [
+      { room: ROOM, recovered: false, reason, publications: fresh },
+    ]);
+    assert.deepEqual(world.told, []);
+    assert.equal(world.subscription.position, "q2");
+  });
+}
+
+test("a replaced log means subscribing anew without a position, and saying so", () => {
+  const world = World.subscribed({}, { history: 3 });
+  world.socket.say({ type: "unsubscribed", room: ROOM, code: "log_reset", reason: "replaced" });
+  assert.deepEqual(world.socket.last("subscribe"), { id: 3, type: "subscribe", room: ROOM, history: 3 });
+  // Lost before it is answered: the application still has to hear of it.
+  world.socket.drop();
+  world.connect();
+  assert.equal(world.socket.last("subscribe").since, undefined);
+  world.subscribed({ position: "q0", head: null });
+  assert.deepEqual(world.of("subscribed"), [
+    { room: ROOM, recovered: false, reason: "log_reset", publications: [] },
+  ]);
+});
+
+test("a subscription that the gateway ends stays ended", () => {
+  const world = World.subscribed();
+  world.socket.say({ type: "unsubscribed", room: ROOM, code: "forbidden", reason: "no more" });
+  assert.equal(world.subscription.state, "unsubscribed");
+  assert.equal(world.subscription.position, "p1");
+  assert.deepEqual(world.of("unsubscribed"), [{ room: ROOM, code: "forbidden", reason: "no more" }]);
+  assert.equal(world.client.subscription(ROOM), null);
+  world.socket.drop();
+  world.connect();
+  assert.equal(world.socket.commands("subscribe").length, 0);
+});
+
+test("the application may subscribe anew from within `unsubscribed`", () => {
+  const world = World.subscribed();
+  world.subscription.on("unsubscribed", () => world.subscribe());
+  world.socket.say({ type: "unsubscribed", room: ROOM, code: "forbidden", reason: "no more" });
+  world.subscribed({ position: "p1", head: "p1" });
+  assert.equal(world.client.subscription(ROOM).state, "subscribed");
+});
+
+test("a permanent error ends the subscription", () => {
+  const world = new World();
+  const subscription = world.subscribe();
+  world.connect();
+  world.refuse(world.socket.last("subscribe"), "forbidden");
+  assert.equal(subscription.state, "unsubscribed");
+  const [error] = world.of("room error");
+  assert.ok(error instanceof Error);
+  assert.deepEqual([error.code, error.temporary, error.room], ["forbidden", false, ROOM]);
+  assert.deepEqual(world.of("error"), [error], "the client tells it too");
+  assert.equal(world.of("unsubscribed")[0].code, "forbidden");
+});
+
+test("a temporary error is retried with backoff, from the same position", () => {
+  const world = World.subscribed();
+  world.randomness = 0.999;
+  world.socket.drop();
+  world.clock.advance(500);
+  world.welcome();
+  for (const wait of [499, 999, 1998]) {
+    world.refuse(world.socket.last("subscribe"), "catching_up", true);
+    const before = world.socket.commands("subscribe").length;
+    world.clock.advance(wait - 1);
+    assert.equal(world.socket.commands("subscribe").length, before, `waits ${wait} ms`);
+    world.clock.advance(1);
+    assert.equal(world.socket.commands("subscribe").length, before + 1);
+    assert.equal(world.socket.last("subscribe").since, "p1");
+  }
+  assert.deepEqual(world.of("room error").map(({ temporary }) => temporary), [true, true, true]);
+  assert.equal(world.subscription.state, "subscribing");
+});
+
+test("a subscribe that is not answered is sent again; its late answer does not count", () => {
+  const world = new World();
+  world.subscribe();
+  world.connect();
+  const late = world.socket.last("subscribe");
+  world.clock.advance(10000 + 500);
+  assert.equal(world.of("room error")[0].code, "timeout");
+  const again = world.socket.last("subscribe");
+  assert.notEqual(again.id, late.id);
+  world.socket.say({
+    type: "subscribed",
+    id: late.id,
+    room: ROOM,
+    position: "p1",
+    head: "p1",
+    publications: [],
+  });
+  world.socket.say(publication(2)); // live at the gateway, but the answer to come holds it
+  world.subscribed({ position: "p2", head: "p2", publications: [] });
+  world.socket.say(publication(3));
+  assert.deepEqual(world.told, [3]);
+});
+
+test("unsubscribing is told to the gateway and ends all events", () => {
+  const world = World.subscribed();
+  world.subscription.unsubscribe();
+  world.subscription.unsubscribe();
+  assert.equal(world.socket.commands("unsubscribe").length, 1);
+  assert.equal(world.of("unsubscribed").length, 1);
+  assert.equal(world.of("unsubscribed")[0].code, "left");
+  world.socket.say(publication(2));
+  assert.deepEqual(world.told, []);
+  world.socket.drop();
+  world.connect();
+  assert.equal(world.socket.commands("subscribe").length, 0);
+});
+
+test("an unsubscribe that failed is repeated when the room still pushes", () => {
+  const world = World.subscribed();
+  world.subscription.unsubscribe();
+  world.socket.say(publication(2));
+  assert.equal(world.socket.commands("unsubscribe").length, 1, "one at a time");
+  world.refuse(world.socket.last("unsubscribe"), "rate_limited", true);
+  world.socket.say(publication(3));
+  assert.equal(world.socket.commands("unsubscribe").length, 2);
+});
+
+test("leaving and subscribing again at once does not mix the two subscriptions", () => {
+  const world = World.subscribed();
+  world.subscription.unsubscribe();
+  world.subscribe();
+  world.socket.say(publication(2)); // of the first
+  world.subscribed({ position: "p2", head: "p2" });
+  world.socket.say(publication(3));
+  assert.deepEqual(world.told, [3]);
+});
+
+test("unsubscribing while the subscribe is unanswered ignores the answer", () => {
+  const world = new World();
+  const subscription = world.subscribe();
+  world.connect();
+  subscription.unsubscribe();
+  world.subscribed({ position: "p1", head: "p1", publications: [publication(1)] });
+  assert.equal(subscription.state, "unsubscribed");
+  assert.deepEqual(world.of("subscribed"), []);
+});
+
+test("a listener may unsubscribe in the middle of a page", () => {
+  const world = World.subscribed();
+  world.subscription.on("publication", () => world.subscription.unsubscribe());
+  world.socket.drop();
+  world.connect();
+  world.subscribed({
+    position: "p3",
+    head: "p3",
+    recovered: true,
+    publications: [publication(2), publication(3)],
+  });
+  assert.deepEqual(world.told, [2]);
+  assert.equal(world.subscription.position, "p2", "what was not told can still be recovered");
+});
+
+test("a listener may disconnect in the middle of a page", () => {
+  const world = World.subscribed();
+  const stop = world.subscription.on("publication", () => world.client.disconnect());
+  world.socket.drop();
+  world.connect();
+  const pages = [publication(2), publication(3)];
+  world.subscribed({ position: "p3", head: "p3", recovered: true, publications: pages });
+  assert.deepEqual(world.told, [2]);
+  assert.equal(world.clock.running, 0);
+  stop();
+  world.connect();
+  assert.equal(world.socket.last("subscribe").since, "p2");
+});
+
+test("a listener that throws harms nobody and is reported", () => {
+  const world = World.subscribed();
+  const oops = new Error("oops");
+  world.subscription.on("publication", () => {
+    throw oops;
+  });
+  const after = [];
+  world.subscription.on("publication", ({ data }) => after.push(data));
+  world.socket.say(publication(2));
+  world.socket.say(publication(3));
+  assert.deepEqual(after, [2, 3]);
+  assert.deepEqual(world.reported, [oops, oops]);
+});
+
+test("one room has one subscription", () => {
+  const world = World.subscribed();
+  assert.throws(() => world.client.subscribe(ROOM), /chat\.lobby is subscribed to already/);
+  assert.equal(world.client.subscription(ROOM), world.subscription);
+  world.subscription.unsubscribe();
+  assert.equal(world.client.subscription(ROOM), null);
+  world.subscribe();
+});
+
+test("any well-formed room name will do", () => {
+  const world = new World();
+  world.connect();
+  for (const room of ["__proto__", "constructor", "toString"]) {
+    world.subscribe({}, room);
+    world.subscribed({ room, position: "p1", head: "p1" });
+    world.socket.say(publication(2, 1, { room, data: room }));
+  }
+  assert.deepEqual(world.told, ["__proto__", "constructor", "toString"]);
+});
+
+test("a position from an earlier page load is continued from", () => {
+  const world = new World();
+  world.subscribe({ since: "p1", history: 5 });
+  world.connect();
+  assert.deepEqual(world.socket.last("subscribe"), {
+    id: 2,
+    type: "subscribe",
+    room: ROOM,
+    since: "p1",
+    history: 5,
+  });
+  world.subscribed({ position: "p2", head: "p2", recovered: true, publications: [publication(2)] });
+  assert.deepEqual(world.told, [2]);
+});
+
+test("the client's events are those of every room", () => {
+  const world = World.subscribed();
+  const told = [];
+  world.client.on("publication", ({ room, data }) => told.push([room, data]));
+  world.subscribe({}, "chat.other");
+  world.subscribed({ room: "chat.other", position: "p1", head: "p1" });
+  world.socket.say(publication(2));
+  world.socket.say(publication(2, 1, { room: "chat.other" }));
+  assert.deepEqual(told, [
+    [ROOM, 2],
+    ["chat.other", 2],
+  ]);
+});
+
+test("a fixed room token is sent; when it has expired the subscription ends", () => {
+  const world = World.subscribed({}, { token: "t-1" });
+  assert.equal(world.socket.commands("subscribe")[0].token, "t-1");
+  world.socket.say({ type: "unsubscribed", room: ROOM, code: "token_expired", reason: "expired" });
+  assert.equal(world.subscription.state, "unsubscribed");
+});
+
+test("a room token is asked for, kept, and asked for again when it has expired", async () => {
+  const asked = [];
+  const world = new World();
+  const token = async (room) => `${room}-${asked.push(room)}`;
+  world.subscribe({ token });
+  world.connect();
+  await settled();
+  assert.equal(world.socket.last("subscribe").token, `${ROOM}-1`);
+  world.subscribed({ position: "p1", head: "p1" });
+  world.socket.drop();
+  world.connect();
+  assert.equal(world.socket.last("subscribe").token, `${ROOM}-1`, "kept");
+  world.subscribed({ position: "p1", head: "p1", recovered: true });
+  world.socket.say({ type: "unsubscribed", room: ROOM, code: "token_expired", reason: "expired" });
+  await settled();
+  const command = world.socket.last("subscribe");
+  assert.deepEqual([command.token, command.since], [`${ROOM}-2`, "p1"]);
+});
+
+test("a kept room token that is refused is replaced; a fresh one that is refused is not", async () => {
+  let asked = 0;
+  const world = new World();
+  const subscription = world.subscribe({ token: () => `t-${++asked}` });
+  world.connect();
+  world.subscribed({ position: "p1", head: "p1" });
+  world.socket.drop();
+  world.connect();
+  world.refuse(world.socket.last("subscribe"), "token_expired");
+  assert.equal(world.socket.last("subscribe").token, "t-2");
+  world.refuse(world.socket.last("subscribe"), "token_invalid");
+  assert.equal(subscription.state, "unsubscribed");
+  assert.equal(asked, 2);
+});
+
+test("a room token callback that fails is asked again later", async () => {
+  const answers = [Promise.reject(new Error("offline")), "", undefined, "t-1"];
+  const world = new World();
+  world.subscribe({ token: () => answers.shift() });
+  world.connect();
+  for (let i = 0; i < 3; i++) {
+    await settled();
+    world.clock.advance(2000);
+  }
+  assert.deepEqual(world.of("room error").map(({ code, temporary }) => [code, temporary]), [
+    ["token_failed", true],
+    ["token_failed", true],
+    ["token_failed", true],
+  ]);
+  assert.match(world.of("room error")[0].message, /offline/);
+  assert.equal(world.socket.last("subscribe").token, "t-1");
+});
+
+test("many rooms are subscribed to a few at a time", () => {
+  const world = new World();
+  for (let i = 0; i < 40; i++) world.subscribe({}, `chat.${i}`);
+  world.connect();
+  const subscribes = () => world.socket.commands("subscribe");
+  assert.equal(subscribes().length, 16);
+  for (let i = 0; i < 40; i++) {
+    const { id, room } = subscribes()[i];
+    world.socket.say({ type: "subscribed", id, room, position: "p0", head: null, publications: [] });
+  }
+  assert.deepEqual(subscribes().map(({ room }) => room), [...Array(40)].map((_, i) => `chat.${i}`));
+});
+
+test("history is asked for and not retried", async () => {
+  const world = World.subscribed();
+  const good = world.subscription.history(2);
+  assert.deepEqual(world.socket.last("history"), { id: 3, type: "history", room: ROOM, limit: 2 });
+  world.socket.say({ type: "history", id: 3, room: ROOM, position: "p1", publications: [publication(1)] });
+  assert.deepEqual(await good, { position: "p1", publications: [publication(1)] });
+  const cut = world.subscription.history(2);
+  world.socket.drop();
+  await assert.rejects(cut, { code: "connection_lost", temporary: true });
+  await assert.rejects(world.subscription.history(2), { code: "disconnected", temporary: true });
 });

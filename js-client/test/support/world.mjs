@@ -78,10 +78,10 @@ export class World {
     return this.watch(this.client.subscribe(room, options));
   }
 
-  /** Let the client open a socket and be welcomed. */
+  /** Let the client open its next socket, however long it waits, and be welcomed. */
   connect(welcome = {}) {
     if (this.client.state === "disconnected") this.client.connect();
-    this.clock.advance(this.clock.next === 0 ? 0 : 1);
+    while (this.socket?.readyState !== 0) this.clock.advance(this.clock.next);
     this.welcome(welcome);
     return this.socket;
   }
