@@ -73,9 +73,7 @@ def _add_publish(commands: "_Commands") -> None:
         allow_abbrev=False,
     )
     parser.add_argument("room", metavar="ROOM")
-    parser.add_argument(
-        "data", metavar="DATA", nargs="?", default="-", help="JSON; - or nothing: standard input"
-    )
+    parser.add_argument("data", metavar="DATA", help="JSON; -: what comes on standard input")
     parser.add_argument("--text", action="store_true", help="DATA is text, not JSON")
     parser.add_argument("--kind", choices=KINDS, default="message", help="default: message")
     add_flags(parser, CONSOLE_GROUPS)

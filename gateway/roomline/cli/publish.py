@@ -72,16 +72,7 @@ def _room(room: str) -> str:
 
 def _value(data: str, text: bool) -> object:
     if data == "-":
-        # One byte more than is taken, so that too much is noticed and never all read.
-        content = sys.stdin.buffer.read(MAX_BODY_BYTES + 1)
-        try:
-            data = content.decode()
-        except UnicodeDecodeError as error:
-            if len(content) > MAX_BODY_BYTES:
-                raise InvalidData(f"more than {MAX_BODY_BYTES} bytes are not taken") from None
-            raise InvalidData(f"standard input is not UTF-8: {error}") from None
-        if len(content) > MAX_BODY_BYTES:
-            raise InvalidData(f"more than {MAX_BODY_BYTES} bytes are not taken")
+        data = _read()
     if text:
         return data
     try:
@@ -90,6 +81,19 @@ def _value(data: str, text: bool) -> object:
         raise InvalidData(
             f"{shorten(data)} is not JSON ({error}); with --text it is published as text"
         ) from None
+
+
+def _read() -> str:
+    # One byte more than is taken, so that too much is noticed and never all read.
+    content = sys.stdin.buffer.read(MAX_BODY_BYTES + 1)
+    if len(content) > MAX_BODY_BYTES:
+        raise InvalidData(
+            f"standard input is more than {MAX_BODY_BYTES} bytes, at most {MAX_BODY_BYTES} are taken"
+        )
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidData(f"standard input is not UTF-8: {error}") from None
 
 
 def _refuse(constant: str) -> NoReturn:

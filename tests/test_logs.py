@@ -1,0 +1,93 @@
+"""roomline.logs: one line per record, nothing forged, nothing private."""
+
+import asyncio
+import json
+import logging
+import subprocess
+import sys
+
+import pytest
+from roomline.logs import JsonFormatter, TextFormatter, log_loop_exception
+
+
+def record(message: str, *values: object, error: bool = False) -> logging.LogRecord:
+    info = None
+    if error:
+        try:
+            raise RuntimeError("what went wrong")
+        except RuntimeError:
+            info = sys.exc_info()
+    made = logging.LogRecord("roomline.x", logging.WARNING, "x.py", 1, message, values, info)
+    made.created = 1_769_860_800.0625
+    return made
+
+
+def test_text() -> None:
+    line = TextFormatter().format(record("%d rooms", 7))
+    assert line == "2026-01-31T12:00:00.062Z WARNING roomline.x: 7 rooms"
+
+
+def test_text_cannot_be_forged() -> None:
+    line = TextFormatter().format(record("name %s", "a\nERROR forged\x1b[2J\x9b\x85"))
+    assert line.endswith("name a\\x0aERROR forged\\x1b[2J\\x9b\\x85")
+
+
+def test_text_with_a_traceback() -> None:
+    lines = TextFormatter().format(record("oh", error=True)).splitlines()
+    assert lines[0].endswith("roomline.x: oh")
+    assert lines[-1] == "RuntimeError: what went wrong"
+
+
+def test_json() -> None:
+    line = JsonFormatter().format(record("a\n%s", "b"))
+    assert "\n" not in line
+    assert json.loads(line) == {
+        "time": "2026-01-31T12:00:00.062Z",
+        "level": "warning",
+        "logger": "roomline.x",
+        "message": "a\nb",
+    }
+
+
+def test_json_with_a_traceback() -> None:
+    line = JsonFormatter().format(record("oh", error=True))
+    assert "\n" not in line
+    assert json.loads(line)["exception"].endswith("RuntimeError: what went wrong")
+
+
+async def test_a_failed_callback_is_logged_without_its_arguments(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(text: str) -> None:
+        raise RuntimeError("what went wrong")
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_loop_exception)
+    loop.call_soon(broken, "private words")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    (entry,) = caplog.records
+    assert entry.exc_info is not None
+    assert "Exception in callback" in entry.getMessage()
+    assert "what went wrong" in caplog.text
+    assert "private words" not in caplog.text
+
+
+@pytest.mark.parametrize("level", ["debug", "warning"])
+def test_levels(level: str) -> None:
+    program = f"""
+import logging
+from roomline import logs
+logs.set_up({level!r}, "text")
+for name in ("roomline.node", "tornado.general", "pika.adapters", "asyncio"):
+    logging.getLogger(name).debug("debug of " + name)
+    logging.getLogger(name).warning("warning of " + name)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True
+    )
+    assert done.stdout == ""
+    for name in ("roomline.node", "tornado.general", "pika.adapters", "asyncio"):
+        assert f"warning of {name}" in done.stderr
+    assert ("debug of roomline.node" in done.stderr) is (level == "debug")
+    assert "debug of tornado" not in done.stderr
