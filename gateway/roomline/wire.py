@@ -240,8 +240,6 @@ def _text(value: object, limit: int) -> str | None:
 
 
 def _time(value: object, unit: int) -> int | None:
-    if isinstance(value, datetime):
-        value = int(value.timestamp())
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value * unit <= _MAX_TIME:
         return int(value) * unit
     return None
@@ -249,5 +247,8 @@ def _time(value: object, unit: int) -> int | None:
 
 def shorten(value: object, limit: int = 60) -> str:
     """`value` as it may stand in an error or a log line: quoted, escaped, of bounded length."""
-    text = ascii(value if not isinstance(value, str) else value[: limit + 1])
+    try:
+        text = ascii(value if not isinstance(value, str) else value[: limit + 1])
+    except (ValueError, RecursionError):  # a number of thousands of digits, or nested as deep
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= limit + 2 else f"{text[:limit]}…{text[0]}"
