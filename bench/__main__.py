@@ -21,9 +21,15 @@ from tests.support.rabbitmq import RabbitMQNode
 
 BURST = 32
 ROUNDS = 3
-ROUND_SECONDS = 1.5
 PACE = 10.0
-PACE_SECONDS = 5.0
+
+
+class Plan(NamedTuple):
+    """What is measured: how many clients, bytes of data, seconds for each round."""
+
+    clients: int
+    payload: int
+    seconds: float
 
 
 class Speed(NamedTuple):
@@ -45,15 +51,15 @@ class Row(NamedTuple):
     disordered: int
 
 
-def measure(subject: Subject, cores: tuple[int, int], clients: int, payload: int) -> Row:
-    """Start a subject, run everything, end it."""
-    with running(subject, cores[0]) as server:
-        crowd = Crowd(server.port, clients, subject.dialogue, payload)
+def measure(subject: Subject, core: int, plan: Plan) -> Row:
+    """Start a subject on a core, run everything, end it."""
+    with running(subject, core) as server:
+        crowd = Crowd(server.port, plan.clients, subject.dialogue, plan.payload)
         try:
-            crowd.run_window(0.3, 1)  # warm
-            bursts = [speed_of(server, crowd, BURST) for _ in range(ROUNDS)]
-            singles = [speed_of(server, crowd, 1) for _ in range(ROUNDS)]
-            paced = crowd.run_paced(PACE_SECONDS, PACE)
+            crowd.run_window(plan.seconds / 5, 1)  # warm
+            bursts = [speed_of(server, crowd, plan.seconds, BURST) for _ in range(ROUNDS)]
+            singles = [speed_of(server, crowd, plan.seconds, 1) for _ in range(ROUNDS)]
+            paced = crowd.run_paced(plan.seconds * ROUNDS, PACE)
         finally:
             crowd.close()
     outcomes = [outcome for _, outcome in bursts + singles] + [paced]
@@ -69,10 +75,10 @@ def measure(subject: Subject, cores: tuple[int, int], clients: int, payload: int
     )
 
 
-def speed_of(server: Server, crowd: Crowd, window: int) -> tuple[Speed, Outcome]:
+def speed_of(server: Server, crowd: Crowd, seconds: float, window: int) -> tuple[Speed, Outcome]:
     """One round of publications in a window."""
     before = server.cpu_seconds()
-    outcome = crowd.run_window(ROUND_SECONDS, window)
+    outcome = crowd.run_window(seconds, window)
     cpu = server.cpu_seconds() - before
     delivered = max(outcome.deliveries, 1)
     return Speed(delivered / max(outcome.seconds, 1e-9), cpu / delivered * 1e6), outcome
@@ -135,12 +141,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--clients", type=int, default=1000, help="websockets in the room")
     parser.add_argument("--payload", type=int, default=200, help="bytes of one publication's data")
+    parser.add_argument("--seconds", type=float, default=1.5, help="for one round")
     options = parser.parse_args()
-    allow_open_files(options.clients + 256)
+    plan = Plan(options.clients, options.payload, options.seconds)
+    allow_open_files(plan.clients + 256)
     pair = cores()
     os.sched_setaffinity(0, {pair[1]})  # RabbitMQ inherits it
     print(
-        f"{options.clients} websockets in one room, {options.payload} bytes;"
+        f"{plan.clients} websockets in one room, {plan.payload} bytes;"
         f" server on core {pair[0]}, load on core {pair[1]}"
         + ("" if pair[0] != pair[1] else ": the same one, so the load slows the server down")
     )
@@ -152,7 +160,7 @@ def main() -> None:
             roomline("roomline, embedded log", f"embedded:{folder}/log.sqlite3"),
             roomline("roomline, RabbitMQ", rabbitmq),
         ):
-            rows.append(measure(subject, pair, options.clients, options.payload))
+            rows.append(measure(subject, pair[0], plan))
             print(f"measured: {subject.name}", file=sys.stderr)
     print(table(rows, rows[0]))
 

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-from tests.docs.gateway import Gateway, serving
 from tests.docs.pages import snippet
+from tests.support.gateway import Gateway
 
 COVERS = {"dialogue-session", "dialogue-error"}
 
@@ -20,15 +21,16 @@ VARYING = {"session", "node", "position", "head", "previous", "time"}
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
     """A gateway with an empty log, where anybody may chat."""
-    rules = {"ANONYMOUS": "true", "NAMESPACES": "chat:read=public,write=public"}
-    with serving(f"embedded:{tmp_path}/log.sqlite3", settings=rules) as running:
-        yield running
+    rules = "chat:read=public,write=public"
+    with closing(Gateway(f"embedded:{tmp_path}/log.sqlite3", NAMESPACES=rules)) as gateway:
+        gateway.start()
+        yield gateway
 
 
 @pytest.mark.parametrize("name", sorted(COVERS))
 async def test_the_gateway_answers_as_the_page_says(gateway: Gateway, name: str):
-    url = f"ws://127.0.0.1:{gateway.port}/roomline/000/dialogue/websocket"
-    socket = await websocket_connect(url)
+    url = gateway.url.replace("http", "ws", 1)
+    socket = await websocket_connect(f"{url}/000/dialogue/websocket")
     assert await socket.read_message() == "o"
     heard: list[dict[str, Any]] = []
     expected: list[dict[str, Any]] = []

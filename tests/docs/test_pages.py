@@ -1,0 +1,91 @@
+"""The pages are well formed, and what they point to is there."""
+
+import re
+import tomllib
+
+import pytest
+from docutils import nodes
+
+from tests.docs.pages import PAGES, ROOT, page, snippet, snippets, table
+
+COVERS = {"layers", "picture-flow", "picture-paths"}
+
+USERS_OWN = {"settings.py", "urls.py", "manage.py"}
+"""Files that the pages name in a user's project."""
+
+PLACES = (ROOT, ROOT / "gateway" / "roomline", ROOT / "djangoapp" / "django_roomline")
+"""Where a file that a page names may be."""
+
+_FILE = re.compile(
+    r"(?<![\w/.:-])[\w.-]*(?:/[\w.-]+)*(?:/|\.(?:py|rst|toml|json|yml|conf|md|txt))(?![\w/-])"
+)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_it_is_well_formed(path: str):
+    assert page(path).children
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_links_lead_somewhere(path: str):
+    for reference in page(path).findall(nodes.reference):
+        target = reference.get("refuri", "")
+        if target and not target.startswith(("https://", "http://127.0.0.1:")):
+            assert (ROOT / path).parent.joinpath(target).exists(), target
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_files_that_are_named_exist(path: str):
+    for literal in page(path).findall(nodes.literal):
+        name = literal.astext()
+        if _FILE.fullmatch(name) and not name.startswith("/") and name not in USERS_OWN:
+            assert _exists(name, path), name
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("README.rst", "picture-flow"), ("docs/architecture.rst", "picture-paths")]
+)
+def test_files_in_pictures_exist(path: str, name: str):
+    names = _FILE.findall(snippet(path, name).text)
+    assert len(names) > 5
+    for found in names:
+        assert _exists(found), found
+
+
+def test_the_layers_are_those_that_are_checked():
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    layers = next(
+        contract["layers"]
+        for contract in tools["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    )
+    assert snippet("docs/architecture.rst", "layers").text.splitlines() == layers
+
+
+def test_every_test_folder_is_described():
+    described = {row[0] for row in table("docs/testing.rst", "folders")}
+    there = {f"tests/{path.parent.name}/" for path in (ROOT / "tests").glob("*/*.*")}
+    assert described == there - {"tests/__pycache__/"}
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    reached = {"README.rst"}
+    todo = ["README.rst"]
+    while todo:
+        here = todo.pop()
+        for reference in page(here).findall(nodes.reference):
+            target = (ROOT / here).parent / reference.get("refuri", "")
+            found = str(target.resolve().relative_to(ROOT)) if target.suffix == ".rst" else ""
+            if found and found not in reached:
+                reached.add(found)
+                todo.append(found)
+    assert reached == set(PAGES)
+
+
+def test_snippets_are_named_once_in_a_page():
+    names = [(found.page, found.name) for found in snippets() if found.name]
+    assert len(names) == len(set(names))
+
+
+def _exists(name: str, page: str = "") -> bool:
+    return any((place / name).exists() for place in (*PLACES, (ROOT / page).parent))
