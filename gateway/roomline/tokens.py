@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import jwt
 
-from roomline.wire import InvalidName, check_room, check_user_id, shorten
+from roomline.wire import InvalidName, check_room, check_user_id, shorten, well_formed
 
 CONNECTION_AUDIENCE: Final = "roomline"
 ROOM_AUDIENCE: Final = "roomline-room"
@@ -70,7 +70,9 @@ class Keyring:
                     "require": ["exp", "iat", "sub", "aud"],
                 },
             )
-        except jwt.InvalidTokenError as error:
+        except (jwt.InvalidTokenError, ValueError, RecursionError) as error:
+            # Text that UTF-8 cannot carry is no InvalidTokenError to PyJWT, nor, in its older
+            # releases, is a header nested a thousand deep.
             raise TokenError(f"the token is not accepted: {error}") from None
         issued, expires = _seconds(claims, "iat"), _seconds(claims, "exp")
         if issued > now + LEEWAY:
@@ -140,7 +142,7 @@ def verify_connection(keys: Keyring, token: str, now: float) -> ConnectionClaims
     claims = keys.open(token, CONNECTION_AUDIENCE, now)
     return ConnectionClaims(
         user_id=_user_id(claims),
-        name=_claim(claims, "name", str, claims["sub"])[:200],
+        name=well_formed(_claim(claims, "name", str, claims["sub"]))[:200],
         expires=_seconds(claims, "exp"),
         grants=Grants(_patterns(claims, "read"), _patterns(claims, "write")),
     )
@@ -161,7 +163,7 @@ def verify_room(keys: Keyring, token: str, now: float) -> RoomClaims:
     claims = keys.open(token, ROOM_AUDIENCE, now)
     return RoomClaims(
         user_id=_user_id(claims),
-        room=_claim(claims, "room", str, ""),
+        room=_room(claims),
         expires=_seconds(claims, "exp"),
         write=_claim(claims, "write", bool, False),
     )
@@ -213,9 +215,17 @@ def _user_id(claims: Mapping[str, Any]) -> str:
         raise TokenError(str(error)) from None
 
 
+def _room(claims: Mapping[str, Any]) -> str:
+    try:
+        return check_room(_claim(claims, "room", str, ""))
+    except InvalidName as error:
+        raise TokenError(str(error)) from None
+
+
 def _seconds(claims: Mapping[str, Any], name: str) -> float:
     value = claims[name]
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    # Not-a-number compares false with everything: it must not pass for a time.
+    if isinstance(value, bool) or not (isinstance(value, int | float) and 0 <= value < 2**53):
         raise TokenError(f"claim {name} must be a number of seconds, it is {shorten(value)}")
     return value
 
