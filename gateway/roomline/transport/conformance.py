@@ -84,8 +84,9 @@ async def serve(host: str, port: int) -> None:
     served = endpoints()
     routes = Routes([route for endpoint in served for route in endpoint.urls])
     server = HTTPServer(routes, **server_limits(SETTINGS))
-    server.add_sockets(bind_sockets(port, host))
-    print(f"conformance server on http://{host}:{port}", flush=True)
+    sockets = bind_sockets(port, host)
+    server.add_sockets(sockets)
+    print(f"conformance server on http://{host}:{sockets[0].getsockname()[1]}", flush=True)
     try:
         await asyncio.Event().wait()
     finally:
