@@ -12,6 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DISTRIBUTIONS = {"roomline": ROOT / "gateway", "django_roomline": ROOT / "djangoapp"}
+COVERS = {"install"}
+"""What the README tells a user to install; here it is installed from wheels."""
+
 MADE = shutil.ignore_patterns("build", "__pycache__", "*.egg-info")
 
 BASE_IMPORTS = "import roomline.wire, roomline.tokens, roomline.sqlitelog"

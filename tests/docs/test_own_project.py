@@ -1,0 +1,111 @@
+"""The README's path into one's own Django project, walked in a new project with a real browser."""
+
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.async_api import async_playwright
+
+from tests.docs.pages import Snippet, snippet
+from tests.docs.test_in_browser import CHROMIUM, CHROMIUM_FLAGS
+from tests.support.rabbitmq import free_port
+
+COVERS = {"django-settings", "django-urls", "django-template", "django-publish", "django-run"}
+
+VIEW = """
+from django.urls import path
+from django.shortcuts import render
+urlpatterns += [path("", lambda request: render(request, "page.html"))]
+"""
+
+
+def readme(name: str) -> Snippet:
+    return snippet("README.rst", name)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project as `startproject` makes it, with the README's blocks put where it says."""
+    run(tmp_path, "-m", "django", "startproject", "site1", ".")
+    package = tmp_path / "site1"
+    with (package / "settings.py").open("a") as settings:
+        settings.write(readme("django-settings").text + "\n")
+        settings.write("TEMPLATES[0]['DIRS'] = [BASE_DIR]\n")
+    with (package / "urls.py").open("a") as urls:
+        urls.write(readme("django-urls").text + VIEW)
+    page = f"<!doctype html><title>test</title><body>{readme('django-template').text}</body>"
+    (tmp_path / "page.html").write_text(page)
+    return tmp_path
+
+
+@pytest.mark.slow
+async def test_the_page_shows_what_django_publishes(project: Path):
+    migrate, serve = readme("django-run").text.splitlines()
+    assert migrate.startswith("python ")
+    assert serve.startswith("python ")
+    run(project, *migrate.split()[1:])
+    run(project, "manage.py", "shell", "-c", readme("django-publish").text)
+    with serving(project, serve.split()[1:]) as address:
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(
+                executable_path=CHROMIUM, args=CHROMIUM_FLAGS
+            )
+            page = await browser.new_page()
+            await page.goto(address)
+            await page.get_by_text("hello from Django").wait_for(timeout=15_000)
+            await browser.close()
+
+
+@contextmanager
+def serving(project: Path, command: list[str]) -> Iterator[str]:
+    """The project, served by the README's command on ports of our own; the page's address."""
+    ports = ["--addrport", str(free_port()), "--gateway-port", str(free_port()), "--noreload"]
+    with subprocess.Popen(
+        [sys.executable, *command, *ports],
+        cwd=project,
+        env=environment(),
+        stdout=subprocess.PIPE,
+    ) as process:
+        try:
+            yield address_of(process)
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def address_of(process: "subprocess.Popen[bytes]") -> str:
+    """The address that the command prints when both servers have answered."""
+    assert process.stdout is not None
+    shown = ""
+    deadline = time.monotonic() + 60
+    while not (found := re.search(r"Open (http://\S+)", shown)):
+        assert select.select([process.stdout], [], [], deadline - time.monotonic())[0], shown
+        chunk = os.read(process.stdout.fileno(), 4096)
+        assert chunk, f"the command has ended:\n{shown}"
+        shown += chunk.decode()
+    return found[1]
+
+
+def run(folder: Path, *arguments: str) -> None:
+    """Run Python in the project; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def environment() -> dict[str, str]:
+    """Ours, without the settings that the tests of the app use."""
+    return {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
