@@ -121,7 +121,8 @@ envelopes = st.builds(
 @given(envelopes, envelopes)
 def test_fingerprints_are_equal_only_for_equal_entries(one: Envelope, other: Envelope):
     assert 0 <= fingerprint_of(one) < 2**48
-    assert (fingerprint_of(one) == fingerprint_of(other)) == (one == other)
+    same = one[:4] == other[:4]  # room, body, message id, time
+    assert (fingerprint_of(one) == fingerprint_of(other)) == same
 
 
 # Bodies.
