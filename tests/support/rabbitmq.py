@@ -335,7 +335,7 @@ class RabbitMQNode:
 def shared_node() -> RabbitMQNode:
     """The node that all tests of this process share; started on first use, ended at exit."""
     # A cache and not a session fixture: a fixture imported into two modules would be two nodes.
-    node = RabbitMQNode()
+    node = RabbitMQNode(management=True)
     atexit.register(node.stop)
     return node
 

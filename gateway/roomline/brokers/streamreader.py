@@ -127,11 +127,17 @@ class StreamReader:
         main = await link.channel()
         passed = asyncio.get_running_loop().create_future()
         await main.call("basic_qos", prefetch_count=1 if self._careful else self._prefetch)
-        await main.read(ROOMS_STREAM, self._progress.next, self._taker(main, passed))
+        where = self._progress.next
+        if where == "next" and end is not None:
+            await self._anchor(probes, end)
+        await main.read(ROOMS_STREAM, where, self._taker(main, passed))
         self._attached = True
+        # RabbitMQ agrees before it has looked up where "next" is. It carries out an AMQP channel's
+        # methods one by one, so once another one is answered it has.
+        await main.call("queue_declare", queue=ROOMS_STREAM, passive=True)
         if not self.begun.done():
             self.begun.set_result(None)
-        catching_up = asyncio.create_task(self._catch_up(probes, end, beyond))
+        catching_up = asyncio.create_task(self._catch_up(probes, where, end, beyond))
         try:
             await first_of(main.lost, passed)
         finally:
@@ -157,14 +163,12 @@ class StreamReader:
     async def _catch_up(
         self,
         probes: Channel,
+        where: Start,
         end: asyncio.Future[Entry] | None,
         beyond: asyncio.Future[Entry] | None,
     ) -> None:
         """Tell the listener when all that stood in the log has been delivered."""
-        if self._progress.start == "next" and self._progress.last is None:
-            self._tell_caught_up()
-            await self._anchor(probes, end)
-        else:
+        if where != "next":
             loop = asyncio.get_running_loop()
             catch_up = CatchUp(PAUSE, self._silence, loop.time())
             while True:
@@ -176,20 +180,18 @@ class StreamReader:
                 if catch_up.done(None if last is None else last.offset, loop.time()):
                     break
                 await asyncio.sleep(POLL)
-            self._tell_caught_up()
+        self._tell_caught_up()
         await probes.close()
 
-    async def _anchor(self, probes: Channel, end: asyncio.Future[Entry] | None) -> None:
-        """Reading began at the log's end, so no entry tells yet where to go on after a break: use
-        one that stands before that end, or the beginning if there is none."""
-        if end is None:
-            return
-        await _wait(probes, self._silence, end)
-        if self._progress.last is None and not probes.lost.done():
-            if end.done():
-                self._progress.last = end.result()
-            else:
-                self._progress.restart()
+    async def _anchor(self, probes: Channel, end: asyncio.Future[Entry]) -> None:
+        """Before reading begins at the log's end, note where to go on should the connection break
+        before anything was delivered: behind an entry that stands there now, or at the beginning
+        of a log that is empty now."""
+        await _wait(probes, PAUSE, end)
+        if end.done():
+            self._progress.last = end.result()
+        else:
+            self._progress.restart()
 
     def _tell_caught_up(self) -> None:
         self._backoff.reset()
