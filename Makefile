@@ -70,7 +70,7 @@ $(VENV)/bin/python:
 
 $(DEMO_READY): gateway/pyproject.toml djangoapp/pyproject.toml requirements/constraints.txt | $(VENV)/bin/python
 	@echo "Installing Roomline into $(VENV) (once)"
-	@$(PIP) install -c requirements/constraints.txt -e 'gateway[server]' -e djangoapp
+	@$(PIP) install --use-pep517 -c requirements/constraints.txt -e 'gateway[server]' -e djangoapp
 	@touch $@
 
 $(TEST_READY): $(DEMO_READY) requirements/test.txt
