@@ -37,7 +37,8 @@ def strict_json(text: str) -> Any:
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} is not JSON")
 
-    return json.loads(text.encode(), parse_constant=refuse)
+    text.encode()
+    return json.loads(text, parse_constant=refuse)
 
 
 # Names.
