@@ -159,7 +159,11 @@ class TestPublish:
             (("chat.a", ""), b"", "is not JSON"),
             (("chat.a", "[" * 100_000), b"", "is not JSON"),
             (("chat.a", "-"), b"\xff", "standard input is not UTF-8"),
-            (("chat.a", "--text", "-"), b"x" * (MAX_BODY_BYTES + 1), "at most 65536 are taken"),
+            (
+                ("chat.a", "--text", "-"),
+                b"x" * (MAX_BODY_BYTES + 1),
+                "at most 65536 bytes are taken",
+            ),
             (("chat.a", "--text", "-"), b"x" * MAX_BODY_BYTES, "at most 65536 are taken"),
         ],
     )

@@ -8,6 +8,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
 import socket
@@ -35,6 +36,8 @@ _BACKLOG: Final = 1024
 """Connections that may wait to be accepted: a whole node's clients may come at once."""
 _CLOSE_SECONDS: Final = 5.0
 """How long clients may take to fetch their close frames at the end."""
+_OF_THE_PORT: Final = (errno.EADDRINUSE, errno.EACCES)
+"""What the setting of the port can mend; the rest is the host's."""
 
 log = logging.getLogger(__name__)
 
@@ -127,16 +130,14 @@ class Gateway:
         """Bind the ports; nobody is served yet. Raises `StartError`."""
         self._settings = settings
         with contextlib.ExitStack() as undo:
-            public = self._bind("port", settings.host, settings.port, undo)
-            internal = self._bind(
-                "internal_port", settings.internal_host, settings.internal_port, undo
-            )
+            public = self._bind("", settings.host, settings.port, undo)
+            internal = self._bind("internal_", settings.internal_host, settings.internal_port, undo)
             self.url = _url(public, settings.host) + settings.prefix
             self.internal_url = _url(internal, settings.internal_host)
             try:
                 broker = make_broker(settings)
             except BrokerError as error:
-                raise StartError(f"the broker: {error}") from None
+                raise StartError(f"broker: {error}") from None
             undo.pop_all()
         self._public_sockets, self._internal_sockets = public, internal
         port = public[0].getsockname()[1]
@@ -163,15 +164,14 @@ class Gateway:
         )
 
     @staticmethod
-    def _bind(
-        setting: str, host: str, port: int, undo: contextlib.ExitStack
-    ) -> list[socket.socket]:
+    def _bind(which: str, host: str, port: int, undo: contextlib.ExitStack) -> list[socket.socket]:
         try:
             sockets = bind_sockets(port, host, backlog=_BACKLOG)
         except (OSError, UnicodeError) as error:  # the latter for what is no host name
             reason = error.strerror if isinstance(error, OSError) else error
+            blamed = "port" if getattr(error, "errno", None) in _OF_THE_PORT else "host"
             raise StartError(
-                f"{setting}: port {port} of {host} cannot be listened on: {reason}"
+                f"{which}{blamed}: port {port} of {host} cannot be listened on: {reason}"
             ) from None
         for each in sockets:
             undo.callback(each.close)
@@ -183,7 +183,7 @@ class Gateway:
         try:
             await self.node.start()
         except BrokerError as error:
-            raise StartError(f"the broker: {error}") from error
+            raise StartError(f"broker: {error}") from error
         self._public.add_sockets(self._public_sockets)
 
     async def drain(self) -> None:

@@ -87,9 +87,7 @@ def _read() -> str:
     # One byte more than is taken, so that too much is noticed and never all read.
     content = sys.stdin.buffer.read(MAX_BODY_BYTES + 1)
     if len(content) > MAX_BODY_BYTES:
-        raise InvalidData(
-            f"standard input is more than {MAX_BODY_BYTES} bytes, at most {MAX_BODY_BYTES} are taken"
-        )
+        raise InvalidData(f"standard input is too long: at most {MAX_BODY_BYTES} bytes are taken")
     try:
         return content.decode()
     except UnicodeDecodeError as error:
