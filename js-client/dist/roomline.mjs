@@ -930,7 +930,7 @@ class Publisher {
             if (this.remove(item))
                 item.resolve({ room: item.room, key: item.key });
         }, (error) => {
-            if (!calls.open || this.pending.indexOf(item) < 0)
+            if (this.pending.indexOf(item) < 0)
                 return;
             if (error.temporary)
                 item.retryTimer.start(item.backoff.next());
@@ -976,6 +976,8 @@ class Chain {
         /** The position of the room's last publication: what the next one's `previous` must be. Null:
          * there is none in the retained log. Undefined: not known. */
         this.head = undefined;
+        /** The position before pings moved it. */
+        this.proved = null;
     }
     /** Whether this is the last publication once more. */
     repeats(publication) {
@@ -987,20 +989,25 @@ class Chain {
     }
     /** This publication is told now. */
     take(publication) {
-        this.position = this.head = publication.position;
+        this.position = this.proved = this.head = publication.position;
     }
     /** The gateway says where the room stands. */
     settle(position, head) {
-        this.position = position;
+        this.position = this.proved = position;
         this.head = head;
     }
-    /** Nothing of this room came up to `position`. */
+    /** Counting messages shows that nothing of this room came up to `position`. */
     advance(position) {
         this.position = position;
     }
+    /** Something is missing, and a count that agreed may have been a coincidence: one message lost
+     * and another one doubled. */
+    retreat() {
+        this.position = this.proved;
+    }
     /** What is held belongs to a log that is no more, or is not wanted. */
     forget() {
-        this.position = null;
+        this.position = this.proved = null;
         this.head = undefined;
     }
 }
@@ -1100,8 +1107,10 @@ class Follower {
             return;
         if (this.chain.continuesWith(publication))
             this.tell(publication);
-        else
+        else {
+            this.chain.retreat();
             this.subscribe();
+        }
     }
     /** Pushes may have been lost: get them. */
     recover() {
@@ -1212,7 +1221,7 @@ class Follower {
                 return;
             // The head is told on the last page only; until then it is what was taken last.
             if (more)
-                this.chain.advance(reply.position);
+                this.chain.settle(reply.position, this.chain.head);
             else
                 this.chain.settle(reply.position, reply.head);
         }

@@ -137,7 +137,10 @@ export class Follower {
   receive(publication: Publication): void {
     if (!this.live || this.chain.repeats(publication)) return;
     if (this.chain.continuesWith(publication)) this.tell(publication);
-    else this.subscribe();
+    else {
+      this.chain.retreat();
+      this.subscribe();
+    }
   }
 
   /** Pushes may have been lost: get them. */
@@ -249,7 +252,7 @@ export class Follower {
       }
       if (attempt !== this.attempt) return;
       // The head is told on the last page only; until then it is what was taken last.
-      if (more) this.chain.advance(reply.position);
+      if (more) this.chain.settle(reply.position, this.chain.head);
       else this.chain.settle(reply.position, reply.head);
     }
     if (attempt === this.attempt && more) this.requestPage(false);

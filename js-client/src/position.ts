@@ -8,6 +8,8 @@ export class Chain {
   /** The position of the room's last publication: what the next one's `previous` must be. Null:
    * there is none in the retained log. Undefined: not known. */
   head: string | null | undefined = undefined;
+  /** The position before pings moved it. */
+  private proved: string | null = null;
 
   /** Whether this is the last publication once more. */
   repeats(publication: Publication): boolean {
@@ -21,23 +23,29 @@ export class Chain {
 
   /** This publication is told now. */
   take(publication: Publication): void {
-    this.position = this.head = publication.position;
+    this.position = this.proved = this.head = publication.position;
   }
 
   /** The gateway says where the room stands. */
   settle(position: string, head: string | null | undefined): void {
-    this.position = position;
+    this.position = this.proved = position;
     this.head = head;
   }
 
-  /** Nothing of this room came up to `position`. */
+  /** Counting messages shows that nothing of this room came up to `position`. */
   advance(position: string): void {
     this.position = position;
   }
 
+  /** Something is missing, and a count that agreed may have been a coincidence: one message lost
+   * and another one doubled. */
+  retreat(): void {
+    this.position = this.proved;
+  }
+
   /** What is held belongs to a log that is no more, or is not wanted. */
   forget(): void {
-    this.position = null;
+    this.position = this.proved = null;
     this.head = undefined;
   }
 }

@@ -100,7 +100,7 @@ export class Publisher {
         if (this.remove(item)) item.resolve({ room: item.room, key: item.key });
       },
       (error) => {
-        if (!calls.open || this.pending.indexOf(item) < 0) return;
+        if (this.pending.indexOf(item) < 0) return;
         if (error.temporary) item.retryTimer.start(item.backoff.next());
         else this.fail(item, error);
       },

@@ -114,6 +114,30 @@ test("subscribing to it later continues without a gap", () => {
   assert.deepEqual(world.told, [2, 3]);
 });
 
+test("subscribing to it while it is being recovered waits for the last answer", () => {
+  const world = connected();
+  world.socket.say(notice(3));
+  const [recovering] = world.socket.commands("subscribe");
+  world.client.subscribe(NOTICES, { history: 5 });
+  const page = { type: "subscribed", room: NOTICES, position: "p3", head: "p3" };
+  const publications = [notice(2), notice(3)];
+  world.socket.say({ ...page, id: recovering.id, recovered: true, publications });
+  assert.deepEqual(world.told, []);
+  world.subscribed({ position: "p3", head: "p3", publications });
+  assert.deepEqual(world.told, []);
+  assert.deepEqual(world.of("subscribed").at(-1).publications, publications);
+});
+
+test("a listener may subscribe to one while another is being resumed", () => {
+  const world = new World();
+  const rooms = ["user.7", NOTICES].map((room) => ({ room, position: "p1", head: "p1" }));
+  world.client.on("subscribed", ({ room }) => {
+    if (room === "user.7") world.client.subscribe(NOTICES, { history: 5 });
+  });
+  world.connect({ rooms });
+  assert.equal(world.socket.commands("subscribe").length, 1);
+});
+
 test("a position that an application brings is always checked", () => {
   const world = new World();
   world.subscribe({ since: "p1" }, NOTICES);

@@ -299,18 +299,22 @@ test("a token that comes after the client gave up waiting is not used", async ()
   assert.equal(world.SockJS.made.length, 0);
 });
 
-test("a token callback may disconnect", () => {
-  const world = new World("http://a", {
-    token: () => {
-      world.client.disconnect();
-      return "t";
-    },
+for (const ending of ["give a token", "throw"]) {
+  test(`a token callback may disconnect and then ${ending}`, () => {
+    const world = new World("http://a", {
+      token: () => {
+        world.client.disconnect();
+        if (ending === "throw") throw new Error("bug");
+        return "t";
+      },
+    });
+    world.client.connect();
+    world.clock.advance(0);
+    assert.equal(world.client.state, "disconnected");
+    assert.equal(world.SockJS.made.length, 0);
+    assert.equal(world.clock.running, 0);
   });
-  world.client.connect();
-  world.clock.advance(0);
-  assert.equal(world.SockJS.made.length, 0);
-  assert.equal(world.clock.running, 0);
-});
+}
 
 test("a token is refreshed in place before it expires", async () => {
   let asked = 0;
@@ -512,6 +516,19 @@ test("a ping whose count disagrees recovers every room: the last push was lost",
   world.socket.say({ type: "pong", id: world.socket.last("ping").id, sent: 1, position: "p3" });
   assert.equal(world.socket.commands("subscribe").length, 4, "once is enough");
   assert.equal(world.subscription.position, "p3");
+});
+
+test("a gap shows that a count agreed by coincidence", () => {
+  const world = World.subscribed();
+  world.subscribe({}, "chat.other");
+  world.subscribed({ room: "chat.other", position: "p1", head: "p1" });
+  const other = publication(3, 1, { room: "chat.other" });
+  world.socket.say(other);
+  world.socket.say(other); // and p2 was lost
+  world.clock.advance(25000);
+  world.socket.say({ type: "pong", id: world.socket.last("ping").id, sent: 2, position: "p3" });
+  world.socket.say(publication(4, 2));
+  assert.equal(world.socket.last("subscribe").since, "p1");
 });
 
 test("a ping does not move a room whose subscribe is unanswered", () => {

@@ -295,9 +295,29 @@ test("unsubscribing while the subscribe is unanswered ignores the answer", () =>
   const subscription = world.subscribe();
   world.connect();
   subscription.unsubscribe();
+  let told = 0;
+  world.client.on("subscribed", () => (told += 1));
   world.subscribed({ position: "p1", head: "p1", publications: [publication(1)] });
   assert.equal(subscription.state, "unsubscribed");
-  assert.deepEqual(world.of("subscribed"), []);
+  assert.equal(told, 0);
+});
+
+test("a subscribe that the connection took along is no error of the room", () => {
+  const world = World.subscribed();
+  world.socket.say(publication(3));
+  world.socket.drop();
+  assert.deepEqual(world.of("room error"), []);
+  assert.equal(world.clock.running, 1, "only the next attempt");
+});
+
+test("a push between two pages is left to the next page", () => {
+  const world = World.subscribed();
+  world.socket.drop();
+  world.connect();
+  world.subscribed({ position: "p2", recovered: true, more: true, publications: [publication(2)] });
+  world.socket.say(publication(3));
+  assert.deepEqual(world.told, [2]);
+  assert.equal(world.socket.commands("subscribe").length, 2);
 });
 
 test("a listener may unsubscribe in the middle of a page", () => {
@@ -449,6 +469,19 @@ test("a room token callback that fails is asked again later", async () => {
   ]);
   assert.match(world.of("room error")[0].message, /offline/);
   assert.equal(world.socket.last("subscribe").token, "t-1");
+});
+
+test("a room token that comes after it was given up is not used", async () => {
+  let late;
+  const answers = [new Promise((resolve) => (late = resolve)), "t-2"];
+  const world = new World();
+  world.subscribe({ token: () => answers.shift() });
+  world.connect();
+  world.clock.advance(10000 + 250);
+  assert.equal(world.socket.last("subscribe").token, "t-2");
+  late("t-late");
+  await settled();
+  assert.equal(world.socket.commands("subscribe").length, 1);
 });
 
 test("many rooms are subscribed to a few at a time", () => {
