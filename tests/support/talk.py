@@ -16,6 +16,7 @@ from roomline.client import (
     Transport,
     open_connection,
 )
+from roomline.client.session import publications_of
 from roomline.core.messages import Connected, Message
 
 T = TypeVar("T")
@@ -50,6 +51,16 @@ class Talk(Session):
             yield talk
         finally:
             await talk.close()
+
+    async def tell(self, room: str, *data: Any) -> None:
+        """Publish, and return when this session's node has read it: a confirmed publication is
+        in the log, and a node reads the log a moment later."""
+        for item in data:
+            key = secrets.token_hex(8)
+            await self.publish(room, item, key=key)
+        async with asyncio.timeout(5):
+            while key not in [p.key for p in publications_of(await self.history(room, limit=1))]:
+                pass
 
     async def push(self, *, within: float = 5.0) -> Push:
         """The next push."""

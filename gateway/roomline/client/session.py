@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from roomline.client.connection import Connection
-from roomline.client.errors import CommandRefused, ConnectionClosed, NoAnswer
+from roomline.client.errors import ClientError, CommandRefused, ConnectionClosed, NoAnswer
 from roomline.core.messages import (
     PROTOCOL_VERSION,
     Connected,
@@ -123,16 +123,18 @@ class Session:
         def answer(message: Message | ConnectionClosed) -> None:
             if answered.done():
                 return
-            if isinstance(message, reply):
-                if on_reply is not None:
-                    on_reply(message)
-                answered.set_result(message)
+            if isinstance(message, ConnectionClosed):
+                answered.set_exception(message.again())
             elif isinstance(message, Error):
                 answered.set_exception(
                     CommandRefused(message.code, message.reason, message.temporary)
                 )
-            elif isinstance(message, ConnectionClosed):
-                answered.set_exception(message.again())
+            elif isinstance(message, reply):
+                if on_reply is not None:
+                    on_reply(message)
+                answered.set_result(message)
+            else:
+                answered.set_exception(ClientError(f"{kind} was answered with {message}"))
 
         self._pending[id] = answer
         try:

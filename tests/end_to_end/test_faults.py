@@ -1,0 +1,225 @@
+"""Nodes and brokers are killed and drained under load; every client ends with the same log."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from roomline.client import Client, CommandRefused, Subscription, Transport
+from roomline.core.messages import Reconnect
+
+from tests.end_to_end.conftest import Gateways
+from tests.support.gateway import Gateway
+from tests.support.rabbitmq import RabbitMQNode
+from tests.support.talk import Talk
+from tests.support.until import until
+
+pytestmark = pytest.mark.timeout(120)
+
+ROOM = "chat.lobby"
+COUNT = 2000
+TRANSPORTS: tuple[Transport, ...] = ("websocket", "xhr-streaming", "xhr-polling", "eventsource")
+FAST: dict[str, Any] = {"first_delay": 0.1, "longest_delay": 1.0, "ping_every": 2.0}
+
+
+class Follower:
+    """A client in the room, and the data of all that it received, in order."""
+
+    def __init__(self, client: Client, room: Subscription) -> None:
+        self.client = client
+        self.room = room
+        self.received: list[int] = []
+
+    async def follow(self) -> None:
+        async for publication in self.room:
+            self.received.append(publication.data)
+
+
+@asynccontextmanager
+async def followers(
+    *nodes: Gateway, transports: tuple[Transport, ...] = TRANSPORTS
+) -> AsyncIterator[list[Follower]]:
+    """One subscribed client per transport, all at the first node, which know the others too."""
+    async with AsyncExitStack() as stack:
+        following = []
+        tasks = []
+        for transport in transports:
+            client = Client([node.url for node in nodes], transport=transport, **FAST)
+            await stack.enter_async_context(client)
+            following.append(Follower(client, await client.subscribe(ROOM)))
+            tasks.append(asyncio.create_task(following[-1].follow()))
+        yield following
+        for follower in following:
+            await follower.room.close()
+        await asyncio.gather(*tasks)
+
+
+async def publish(clients: list[Client], count: int, *, abreast: int, pace: float = 0.0) -> None:
+    """Publish the numbers below `count`, `abreast` at a time, through the clients in turn.
+
+    Returns when every one is confirmed, however often that had to be tried.
+    """
+    numbers = iter(range(count))
+
+    async def work() -> None:
+        for number in numbers:
+            await clients[number % len(clients)].publish(ROOM, number)
+            await asyncio.sleep(pace)
+
+    await asyncio.gather(*[work() for _ in range(abreast)])
+
+
+async def all_alike(following: list[Follower], count: int) -> None:
+    """Every follower has received the numbers below `count`, each once, all in one order."""
+    for follower in following:
+        try:
+            await until(lambda f=follower: len(f.received) >= count, within=20)  # type: ignore[misc]
+        except TimeoutError:
+            missing = sorted(set(range(count)) - set(follower.received))
+            pytest.fail(
+                f"{follower.client.transport} has {len(follower.received)}, without {missing[:20]}"
+            )
+    await asyncio.sleep(0.3)  # time for what should not come
+    order = following[0].received
+    assert sorted(order) == list(range(count))
+    for follower in following:
+        assert follower.received == order, follower.client.transport
+        assert follower.room.losses == 0, follower.room.reason
+
+
+async def test_a_node_is_killed(broker: str, gateways: Gateways) -> None:
+    """2,000 publications while one of two nodes is killed: everybody ends with the same ones."""
+    doomed, other = gateways(broker), gateways(broker)
+    async with (
+        followers(doomed, other) as following,
+        Client([doomed.url, other.url], **FAST) as first,
+        Client(other.url, **FAST) as second,
+    ):
+        publishing = asyncio.create_task(publish([first, second], COUNT, abreast=20))
+        await until(lambda: min(len(f.received) for f in following) > 300, within=30)
+        doomed.kill()
+        assert not publishing.done()
+        await publishing
+        await all_alike(following, COUNT)
+        for follower in following:
+            assert follower.client.connections == 2
+            assert follower.room.recovered is True
+
+
+async def test_a_node_drains(broker: str, gateways: Gateways) -> None:
+    """SIGTERM under load, as in a deploy: nobody loses anything, and nobody waits long."""
+    leaving = gateways(broker, DRAIN="2")
+    other = gateways(broker)
+    async with (
+        followers(leaving, other) as following,
+        Client([leaving.url, other.url], **FAST) as first,
+        Client(other.url, **FAST) as second,
+    ):
+        publishing = asyncio.create_task(publish([first, second], COUNT, abreast=10, pace=0.01))
+        await until(lambda: min(len(f.received) for f in following) > 300, within=30)
+        assert await asyncio.to_thread(leaving.terminate) == 0
+        assert not publishing.done()
+        await publishing
+        await all_alike(following, COUNT)
+        for follower in following:
+            # Told in time, they left by themselves: no close frame, no lost connection.
+            assert [closed.code for closed in follower.client.closes] == [1000]
+
+
+async def test_new_clients_stay_away_from_a_draining_node(
+    embedded: str, gateways: Gateways
+) -> None:
+    leaving = gateways(embedded, DRAIN="3")
+    other = gateways(embedded)
+    async with Talk.to(leaving.url) as staying:
+        leaving.send(signal.SIGTERM)
+        push = await staying.push()
+        assert isinstance(push, Reconnect)
+        assert leaving.get("/readyz").status == 503
+        assert leaving.get("/healthz").status == 200
+        async with Client([leaving.url, other.url], **FAST) as client:
+            assert client.connected is not None
+            assert client.connected.node != staying.connected.node
+        assert (await staying.ping()).sent == 1
+    assert leaving.wait() == 0
+
+
+async def test_the_broker_is_killed_and_comes_back(
+    amqp: str, rabbitmq: RabbitMQNode, gateways: Gateways
+) -> None:
+    """What was confirmed to its publisher arrives once, on every client, in one order."""
+    nodes = [gateways(amqp), gateways(amqp)]
+    async with (
+        followers(nodes[0], nodes[1]) as following,
+        followers(nodes[1], nodes[0], transports=("websocket",)) as others,
+        Client(nodes[0].url, **FAST) as first,
+        Client(nodes[1].url, **FAST) as second,
+    ):
+        publishing = asyncio.create_task(publish([first, second], COUNT, abreast=20))
+        await until(lambda: min(len(f.received) for f in following) > 300, within=30)
+        await asyncio.to_thread(rabbitmq.kill)
+        assert not publishing.done()
+        await until(lambda: [n.get("/readyz").status for n in nodes] == [503, 503], within=10)
+        assert [n.get("/healthz").status for n in nodes] == [200, 200]
+        await asyncio.to_thread(rabbitmq.start)
+        await publishing
+        await all_alike(following + others, COUNT)
+        await until(lambda: [n.get("/readyz").status for n in nodes] == [200, 200], within=10)
+        # Sockets stayed: the broker's absence is nobody's reason to reconnect.
+        assert [f.client.connections for f in following + others] == [1] * 5
+
+
+async def test_without_a_broker_publishing_is_answered_and_sockets_stay(
+    amqp: str, rabbitmq: RabbitMQNode, gateways: Gateways
+) -> None:
+    node = gateways(amqp)
+    async with Talk.to(node.url) as talk:
+        await talk.subscribe(ROOM)
+        await talk.publish(ROOM, "before")
+        await asyncio.to_thread(rabbitmq.kill)
+        began = time.monotonic()
+        refused = await talk.refused("unavailable", "publish", room=ROOM, data="into the void")
+        assert refused.temporary
+        assert time.monotonic() - began < 8
+        await until(lambda: node.get("/readyz").status == 503)
+        # Five seconds after the cut the node stops to promise what it cannot know.
+        await asyncio.sleep(6)
+        for kind, fields in (("subscribe", {"room": "chat.other"}), ("history", {"room": ROOM})):
+            assert (await talk.refused("unavailable", kind, **fields)).temporary
+        await asyncio.to_thread(rabbitmq.start)
+        await until(lambda: node.get("/readyz").status == 200, within=20)
+        await talk.publish(ROOM, "after", within=10)
+        first, *_, last = [p.data for p in await talk.publications(2)]
+        assert (first, last) == ("before", "after")
+
+
+async def test_a_broker_alarm_stops_publishing_only(
+    amqp: str, rabbitmq: RabbitMQNode, gateways: Gateways
+) -> None:
+    node = gateways(amqp)
+    async with Talk.to(node.url) as talk, Client(node.url, **FAST) as client:
+        await talk.subscribe(ROOM)
+        await talk.publish(ROOM, 1)
+        rabbitmq.raise_alarm()
+        try:
+            with pytest.raises(CommandRefused) as refused:  # and not: no answer
+                await talk.publish(ROOM, "stopped", within=30)
+            assert refused.value.temporary
+            assert (await talk.subscribe("chat.other")).publications == []
+            assert (await talk.publication()).data == 1
+            assert node.get("/readyz").status == 200
+            retrying = asyncio.create_task(client.publish(ROOM, 2, within=30))
+            await asyncio.sleep(1)
+            assert not retrying.done()
+        finally:
+            rabbitmq.clear_alarm()
+        await retrying
+        # Its publisher was told that this one may yet appear.
+        seen = [(await talk.publication()).data]
+        if seen == ["stopped"]:
+            seen.append((await talk.publication()).data)
+        assert seen[-1] == 2
+        await talk.silence()
