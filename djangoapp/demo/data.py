@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 from typing import Final, NamedTuple
 
-DATA_VARIABLE: Final = "ROOMLINE_DEMO_DATA"
+DATA_VARIABLE: Final = "DEMO_DATA"
 DEFAULT_DATA: Final = Path(__file__).resolve().parent.parent / "demo-data"
 
 

@@ -122,7 +122,11 @@ def _gateway_environment(
 
 def _django_environment(broker: str, addresses: Addresses) -> dict[str, str]:
     override = {"BROKER": broker, "ENDPOINTS": [addresses.gateway.url + PREFIX]}
-    return {conf.OVERRIDE_VARIABLE: json.dumps(override)}
+    return {
+        conf.OVERRIDE_VARIABLE: json.dumps(override),
+        # Django's own words about its development server; ours say it too.
+        "DJANGO_RUNSERVER_HIDE_WARNING": "true",
+    }
 
 
 def _runserver(addresses: Addresses, noreload: bool) -> list[str]:

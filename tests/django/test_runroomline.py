@@ -1,0 +1,238 @@
+"""The development command and the demo, run as a newcomer runs them: real processes, real ports."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.rabbitmq import RabbitMQNode, free_port, rabbitmq, rabbitmq_vhost
+
+__all__ = ["rabbitmq", "rabbitmq_vhost"]  # fixtures
+pytestmark = pytest.mark.slow
+
+MANAGE = Path(__file__).parents[2] / "djangoapp/manage.py"
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Running:
+    """``manage.py`` with some arguments, its output, and the address that it printed."""
+
+    def __init__(self, *arguments: str) -> None:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("DJANGO_")}
+        self.process = subprocess.Popen(
+            [sys.executable, str(MANAGE), *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.output = ""
+
+    def page(self) -> str:
+        """The address that is printed when both servers answer."""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.output += line
+            match = re.search(r"Open (http://\S+/)", line)
+            if match:
+                return match[1]
+        raise AssertionError(f"no address was printed:\n{self.output}")
+
+    def end(self, seconds: float = 20) -> int:
+        """Wait until it has ended by itself; returns the status."""
+        self.output += self.process.communicate(timeout=seconds)[0]
+        return self.process.returncode
+
+    def children(self) -> dict[str, int]:
+        """The pids of the two servers."""
+        pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        found = {}
+        for pid in map(int, pids.split()):
+            command = Path(f"/proc/{pid}/cmdline").read_text()
+            found["gateway" if "serve" in command.split("\0") else "Django"] = pid
+        return found
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Running]]:
+    started: list[Running] = []
+
+    def start(*arguments: str) -> Running:
+        started.append(Running(*arguments))
+        return started[-1]
+
+    yield start
+    for running in started:
+        if running.process.poll() is None:
+            os.killpg(running.process.pid, signal.SIGKILL)
+        running.process.communicate()
+
+
+def anywhere() -> list[str]:
+    """Ports that the demos of other tests on this machine will not take meanwhile."""
+    return ["--port", str(free_port()), "--gateway-port", str(free_port())]
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return str(response.read().decode())
+
+
+def is_gone(url: str) -> bool:
+    try:
+        get(url)
+    except (urllib.error.URLError, ConnectionError):
+        return True
+    return False
+
+
+def endpoint_of(page: str) -> str:
+    """The gateway's address, as the room page tells it to a browser."""
+    text = get(f"{page}rooms/chat.lobby/")
+    match = re.search(r'<script id="roomline-config"[^>]*>(.*?)</script>', text)
+    assert match
+    endpoint: str = json.loads(match[1])["endpoints"][0]
+    return endpoint
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_runs_from_nothing_and_stops_quickly(
+    run: Callable[..., Running], tmp_path: Path, number: signal.Signals
+) -> None:
+    demo = run("demo", "--data", str(tmp_path / "new"), *anywhere())
+    page = demo.page()
+    secrets = json.loads((tmp_path / "new/secrets.json").read_text())
+    assert f"Log in as demo with password {secrets['password']}" in demo.output
+    assert "Lobby" in get(page)
+    endpoint = endpoint_of(page)
+    assert json.loads(get(f"{endpoint}/info"))["websocket"] is True
+    children = demo.children()
+    assert set(children) == {"gateway", "Django"}
+
+    began = time.monotonic()
+    demo.process.send_signal(number)
+    assert demo.end() == 0
+    assert time.monotonic() - began < 4
+    assert demo.output.rstrip().endswith("stopped")
+    assert "Traceback" not in demo.output
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children.values())
+    assert is_gone(page)
+    assert is_gone(f"{endpoint}/info")
+
+
+def test_ctrl_c_reaches_the_servers_too(run: Callable[..., Running], tmp_path: Path) -> None:
+    demo = run("demo", "--data", str(tmp_path), *anywhere())
+    demo.page()
+    os.killpg(demo.process.pid, signal.SIGINT)  # as a terminal does
+    assert demo.end() == 0
+    assert "Traceback" not in demo.output
+
+
+@pytest.mark.parametrize("victim", ["gateway", "Django"])
+def test_when_one_server_dies_the_other_is_stopped(
+    run: Callable[..., Running], tmp_path: Path, victim: str
+) -> None:
+    demo = run("demo", "--data", str(tmp_path), *anywhere())
+    page = demo.page()
+    os.kill(demo.children()[victim], signal.SIGKILL)
+    assert demo.end() == 1
+    assert re.search(
+        rf"CommandError: {'the ' if victim == 'gateway' else ''}{victim} ended by signal 9;"
+        " both servers are stopped",
+        ANSI.sub("", demo.output),
+    )
+    assert is_gone(page)
+
+
+def test_check_stops_when_both_have_answered_and_runs_again(
+    run: Callable[..., Running], tmp_path: Path
+) -> None:
+    for _ in range(2):
+        demo = run("demo", "--check", "--data", str(tmp_path))
+        assert demo.end(60) == 0
+        assert "Open http://127.0.0.1:" in demo.output
+
+
+def test_two_demos_run_beside_each_other_on_the_ports_that_are_free(
+    run: Callable[..., Running], tmp_path: Path
+) -> None:
+    first = run("demo", "--data", str(tmp_path / "1"))
+    pages = [first.page()]
+    pages.append(run("demo", "--data", str(tmp_path / "2")).page())
+    assert pages[0] != pages[1]
+    assert endpoint_of(pages[0]) != endpoint_of(pages[1])
+
+
+def test_ports_that_are_given_are_used_or_refused(
+    run: Callable[..., Running], tmp_path: Path
+) -> None:
+    ports = {"--port": str(free_port()), "--gateway-port": str(free_port())}
+    given = [text for pair in ports.items() for text in pair]
+    demo = run("demo", "--data", str(tmp_path), *given)
+    page = demo.page()
+    assert page == f"http://127.0.0.1:{ports['--port']}/"
+    assert endpoint_of(page) == f"http://127.0.0.1:{ports['--gateway-port']}/roomline"
+    for option, port in ports.items():
+        again = run("demo", "--data", str(tmp_path), option, port)
+        assert again.end(60) == 1
+        assert f"127.0.0.1:{port} cannot be listened on" in again.output
+
+
+def test_a_bad_broker_is_said_without_its_password(
+    run: Callable[..., Running], tmp_path: Path
+) -> None:
+    demo = run("demo", "--data", str(tmp_path), "--broker", "http://user:hunter2@host/")
+    assert demo.end(60) == 1
+    assert "--broker has scheme 'http' and host 'host'" in demo.output
+    assert "hunter2" not in demo.output
+
+
+def test_runroomline_reloads_django_and_keeps_the_gateway(
+    run: Callable[..., Running], tmp_path: Path
+) -> None:
+    assert run("demo_setup", "--data", str(tmp_path)).end(60) == 0
+    running = run("runroomline", "--data", str(tmp_path), "--addrport", f"127.0.0.1:{free_port()}")
+    page = running.page()
+    gateway = running.children()["gateway"]
+    reloader = running.children()["Django"]
+    children = f"/proc/{reloader}/task/{reloader}/children"
+    (server,) = Path(children).read_text().split()
+    settings = MANAGE.parent / "demo/settings.py"
+    os.utime(settings)
+    deadline = time.monotonic() + 30
+    while Path(children).read_text().split() in ([server], []):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    while is_gone(page):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert running.children()["gateway"] == gateway
+    running.process.terminate()
+    assert running.end() == 0
+    assert is_gone(page)
+
+
+def test_the_demo_on_rabbitmq(
+    run: Callable[..., Running], tmp_path: Path, rabbitmq: RabbitMQNode, rabbitmq_vhost: str
+) -> None:
+    broker = rabbitmq.url(vhost=rabbitmq_vhost)
+    demo = run("demo", "--data", str(tmp_path), "--broker", broker, *anywhere())
+    page = demo.page()
+    assert json.loads(get(f"{endpoint_of(page)}/info"))["websocket"] is True
+    assert not (tmp_path / "rooms.sqlite3").exists()
+    environment = Path(f"/proc/{demo.children()['Django']}/environ").read_text()
+    assert broker in environment
+    demo.process.terminate()
+    assert demo.end() == 0
+    assert "guest:guest" not in demo.output
