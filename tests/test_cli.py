@@ -1,17 +1,22 @@
 """The command line, run as a user runs it."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import pytest
+from roomline import __version__
+from roomline.cli import main
+from roomline.config.sources import NAMES
 from roomline.sqlitelog import SqliteLog
 from roomline.wire import MAX_BODY_BYTES, Envelope, Sender
 
@@ -46,6 +51,7 @@ class Shell:
     def running(self, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
         process = subprocess.Popen(
             [sys.executable, "-m", "roomline", *arguments],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -74,43 +80,74 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path)
 
 
+class Said(NamedTuple):
+    """How a command that was run in this process ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+Here = Callable[..., Said]
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Here:
+    """Run a command in this process: quick, for what is refused before anything begins."""
+
+    def here(*arguments: str, **settings: str) -> Said:
+        monkeypatch.chdir(tmp_path)
+        for name, value in (SETTINGS | settings).items():
+            monkeypatch.setenv(name, value)
+        try:
+            status = main(arguments)
+        except SystemExit as end:
+            status = int(str(end.code))
+        return Said(status, *capsys.readouterr())
+
+    return here
+
+
 def line_of(stream: IO[str] | None) -> str:
     assert stream is not None
     return stream.readline()
 
 
+def unread(pipe: IO[str]) -> int:
+    """Bytes in a pipe that its other end has not read."""
+    return int.from_bytes(fcntl.ioctl(pipe.fileno(), termios.FIONREAD, b"1234"), sys.byteorder)
+
+
 class TestCommand:
     def test_version(self, shell: Shell) -> None:
-        from roomline import __version__
-
         assert shell.run("--version").stdout == f"roomline {__version__}\n"
 
-    def test_help_names_the_commands(self, shell: Shell) -> None:
-        text = shell.run("--help").stdout
-        assert all(command in text for command in ("serve", "publish", "tail"))
+    def test_help_names_the_commands(self, here: Here) -> None:
+        said = here("--help")
+        assert said.status == 0
+        assert all(command in said.out for command in ("serve", "publish", "tail"))
 
-    def test_the_help_of_serve_documents_every_setting(self, shell: Shell) -> None:
-        from roomline.config.sources import NAMES
-
-        text = "".join(shell.run("serve", "--help").stdout.split())
+    def test_the_help_of_serve_documents_every_setting(self, here: Here) -> None:
+        text = "".join(here("serve", "--help").out.split())
         for name in NAMES:
             assert f"ROOMLINE_{name.upper()}" in text
 
     @pytest.mark.parametrize("arguments", [(), ("dance",), ("serve", "--prot", "1"), ("publish",)])
-    def test_wrong_arguments(self, shell: Shell, arguments: tuple[str, ...]) -> None:
-        done = shell.run(*arguments)
-        assert done.returncode == 2
-        assert done.stderr.startswith("usage: ")
+    def test_wrong_arguments(self, here: Here, arguments: tuple[str, ...]) -> None:
+        said = here(*arguments)
+        assert (said.status, said.out) == (2, "")
+        assert said.err.startswith("usage: ")
 
-    def test_flags_are_not_abbreviated(self, shell: Shell) -> None:
-        assert shell.run("tail", "--brok", "embedded:x").returncode == 2
+    def test_flags_are_not_abbreviated(self, here: Here) -> None:
+        assert here("tail", "--brok", "embedded:x").status == 2
 
     @pytest.mark.parametrize("command", [("serve",), ("publish", "chat.a", "1"), ("tail",)])
-    def test_bad_settings(self, shell: Shell, command: tuple[str, ...]) -> None:
-        done = shell.run(*command, ROOMLINE_PORT="x", ROOMLINE_PROT="1")
-        assert done.returncode == 2
-        assert done.stdout == ""
-        assert done.stderr.splitlines() == [
+    def test_bad_settings(self, here: Here, command: tuple[str, ...]) -> None:
+        said = here(*command, ROOMLINE_PORT="x", ROOMLINE_PROT="1")
+        assert (said.status, said.out) == (2, "")
+        assert said.err.splitlines() == [
             "roomline: the environment variable ROOMLINE_PROT is not a setting;"
             " near to it: the environment variable ROOMLINE_PORT",
             "roomline: port, from the environment variable ROOMLINE_PORT, is 'x';"
@@ -150,31 +187,51 @@ class TestPublish:
         assert shell.entries()[0]["data"] == [1, 2]
 
     @pytest.mark.parametrize(
-        ("arguments", "input", "said"),
+        ("arguments", "reason"),
         [
-            (("chat..a", "1"), b"", "is not a room name"),
-            (("control.order", "1"), b"", "control steers gateways"),
-            (("chat.a", "hello"), b"", "with --text it is published as text"),
-            (("chat.a", "NaN"), b"", "NaN is not JSON"),
-            (("chat.a", ""), b"", "is not JSON"),
-            (("chat.a", "[" * 100_000), b"", "is not JSON"),
-            (("chat.a", "-"), b"\xff", "standard input is not UTF-8"),
-            (
-                ("chat.a", "--text", "-"),
-                b"x" * (MAX_BODY_BYTES + 1),
-                "at most 65536 bytes are taken",
-            ),
-            (("chat.a", "--text", "-"), b"x" * MAX_BODY_BYTES, "at most 65536 are taken"),
+            (("chat..a", "1"), "is not a room name"),
+            (("control.order", "1"), "control steers gateways"),
+            (("chat.a", "hello"), "with --text it is published as text"),
+            (("chat.a", "NaN"), "NaN is not JSON"),
+            (("chat.a", ""), "is not JSON"),
+            (("chat.a", "[" * 100_000), "is not JSON"),
+            (("chat.a", "--text", "x" * MAX_BODY_BYTES), "at most 65536 are taken"),
         ],
     )
     def test_what_cannot_be_published(
-        self, shell: Shell, arguments: tuple[str, ...], input: bytes, said: str
+        self, here: Here, tmp_path: Path, arguments: tuple[str, ...], reason: str
     ) -> None:
-        done = shell.run("publish", *arguments, input=input)
+        said = here("publish", *arguments)
+        assert said.status == 2
+        assert reason in said.err
+        assert len(said.err) < 500
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize(
+        ("input", "reason"),
+        [
+            (b"\xff", "standard input is not UTF-8"),
+            (b"x" * (MAX_BODY_BYTES + 1), "at most 65536 bytes are taken"),
+        ],
+    )
+    def test_bad_standard_input(self, shell: Shell, input: bytes, reason: str) -> None:
+        done = shell.run("publish", "chat.a", "--text", "-", input=input)
         assert done.returncode == 2
-        assert said in done.stderr
-        assert len(done.stderr) < 500
-        assert not shell.log.exists()
+        assert reason in done.stderr
+
+    def test_ctrl_c_while_it_waits_for_standard_input(self, shell: Shell) -> None:
+        with shell.running("publish", "chat.a", "-") as process:
+            assert process.stdin is not None
+            process.stdin.write("[")
+            process.stdin.flush()
+            deadline = time.monotonic() + 20
+            while unread(process.stdin):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=10) == 130
+            assert process.stderr is not None
+            assert process.stderr.read() == ""
 
     def test_a_room_that_no_gateway_reads(self, shell: Shell) -> None:
         done = shell.run("publish", "chatt.lobby", "1")
@@ -321,16 +378,16 @@ class TestTail:
             assert process.stderr.read() == ""
 
     @pytest.mark.parametrize("since", ["yesterday", "-1", "", "2026-13-01", "٣"])
-    def test_a_bad_since(self, shell: Shell, since: str) -> None:
-        done = shell.run("tail", f"--since={since}")
-        assert done.returncode == 2
-        assert "is none of: first, next, an offset, an ISO time" in done.stderr
+    def test_a_bad_since(self, here: Here, since: str) -> None:
+        said = here("tail", f"--since={since}")
+        assert said.status == 2
+        assert "is none of: first, next, an offset, an ISO time" in said.err
 
     @pytest.mark.parametrize("room", ["chat..a", "**", "chat.*", "a b"])
-    def test_a_bad_room(self, shell: Shell, room: str) -> None:
-        done = shell.run("tail", room)
-        assert done.returncode == 2
-        assert "is not a room name" in done.stderr
+    def test_a_bad_room(self, here: Here, room: str) -> None:
+        said = here("tail", room)
+        assert said.status == 2
+        assert "is not a room name" in said.err
 
     def test_a_log_that_cannot_be_used(self, shell: Shell) -> None:
         shell.log.write_bytes(b"this is not a database" * 100)

@@ -230,7 +230,10 @@ async def _serve(settings: Settings) -> None:
     with _signals(loop) as (drain, end):
         try:
             await _unless(end, gateway.start())
-            print(f"roomline: serving {gateway.url}, internal {gateway.internal_url}", flush=True)
+            if not drain.is_set():
+                print(
+                    f"roomline: serving {gateway.url}, internal {gateway.internal_url}", flush=True
+                )
             await drain.wait()
             log.info("draining: clients are sent elsewhere within %g s", settings.drain)
             await _unless(end, gateway.drain())

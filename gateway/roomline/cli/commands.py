@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -33,7 +34,10 @@ def run(arguments: Sequence[str] | None) -> int:
         for problem in error.problems:
             print(f"roomline: {problem}", file=sys.stderr)
         return 2
-    return int(options.command(settings, options))
+    try:
+        return int(options.command(settings, options))
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 def _parser() -> argparse.ArgumentParser:
