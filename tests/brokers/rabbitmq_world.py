@@ -13,6 +13,7 @@ import pika
 from roomline.broker import Start
 from roomline.brokers.rabbitmq import RabbitMQBroker
 from roomline.brokers.rabbitmq_settings import RabbitMQSettings
+from roomline.brokers.topology import Item, rooms_topology
 from roomline.wire import ROOMS_EXCHANGE, ROOMS_STREAM, Envelope
 
 from tests.brokers.contract import NAMESPACES, Recorder, publish_all
@@ -29,7 +30,8 @@ class RabbitMQWorld:
         self.node = node
         self.vhost = vhost
 
-    def broker(self, **settings: Any) -> RabbitMQBroker:
+    def settings(self, **changes: Any) -> RabbitMQSettings:
+        """Settings for this log, with short times."""
         defaults = {
             "url": self.node.url(vhost=self.vhost),
             "namespaces": NAMESPACES,
@@ -37,14 +39,22 @@ class RabbitMQWorld:
             "max_backoff": 0.5,
             "max_bytes": 2_000_000,  # so little that `trim` can fill it
         }
-        return RabbitMQBroker(RabbitMQSettings(**(defaults | settings)))
+        return RabbitMQSettings(**(defaults | changes))
+
+    def broker(self, **changes: Any) -> RabbitMQBroker:
+        return RabbitMQBroker(self.settings(**changes))
+
+    def topology(self) -> tuple[Item, ...]:
+        """What brokers of this world declare."""
+        settings = self.settings()
+        return rooms_topology(settings.namespaces, settings.max_age, settings.max_bytes)
 
     @contextlib.asynccontextmanager
     async def running(
-        self, start: Start, **settings: Any
+        self, start: Start, **changes: Any
     ) -> AsyncIterator[tuple[RabbitMQBroker, Recorder]]:
         """A started broker and its recorder."""
-        broker, recorder = self.broker(**settings), Recorder(self.patience)
+        broker, recorder = self.broker(**changes), Recorder(self.patience)
         await broker.start(recorder, start)
         try:
             yield broker, recorder

@@ -10,6 +10,7 @@ and `rabbitmq_vhost` (a fresh virtual host per test on it).
 
 import argparse
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -228,6 +229,16 @@ class RabbitMQNode:
         self._watchdog.kill()
         self._watchdog.communicate()
         self._server = self._watchdog = None
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Inside, the node's process is stopped: connections stay open and nothing answers."""
+        assert self._server, "the node is not running"
+        self._server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._server.send_signal(signal.SIGCONT)
 
     def restart(self, *, wait: bool = True) -> None:
         """Kill, and start again with the same ports and data."""

@@ -16,10 +16,8 @@ from roomline.broker import (
     PublishRejected,
     PublishUnconfirmed,
 )
+from roomline.brokers.topology import NOT_PERMITTED, PRECONDITION_FAILED
 from roomline.wire import MAX_BODY_BYTES, Envelope, InvalidName, check_room, shorten
-
-ACCESS_REFUSED = 403
-PRECONDITION_FAILED = 406
 
 Send = Callable[[Envelope], None]
 """Write one publication to an open AMQP channel; ValueError if it cannot be encoded."""
@@ -232,7 +230,7 @@ class Outgoing:
 
 def _culprits(code: int, text: str, sent: list[_Publication]) -> list[_Publication]:
     """Those publications that the AMQP channel was closed for, going by RabbitMQ's text."""
-    if code == ACCESS_REFUSED:
+    if code == NOT_PERMITTED:
         topic = re.search(r"topic '([^']*)'", text)
         if topic is None:  # not one topic but the exchange: none of them is permitted
             return sent

@@ -23,12 +23,17 @@ from roomline.brokers.links import Backoff, Broken, OnEntry, ensure_topology, fi
 from roomline.brokers.outgoing import Outgoing
 from roomline.brokers.rabbitmq_settings import RabbitMQSettings
 from roomline.brokers.streamreader import StreamReader
-from roomline.brokers.topology import rooms_topology
+from roomline.brokers.topology import NOT_FOUND, NOT_PERMITTED, rooms_topology
 from roomline.wire import ROOMS_EXCHANGE, Envelope, properties_of
 
 _logger = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 1.0
+_TCP_OPTIONS = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 2, "TCP_USER_TIMEOUT": 6000}
+"""Have the reader notice within seconds (the last one: milliseconds) that RabbitMQ's host is not
+reached any more; heartbeats take two to three times their length. Not for the publisher: under an
+alarm RabbitMQ leaves what it was sent unread for longer than that."""
+
 _DECODING = re.compile(
     r"lost: (ValueError|OverflowError|RecursionError|error|Invalid\w+|Unicode\w+)\b"
 )
@@ -58,7 +63,7 @@ class RabbitMQBroker:
     async def start(self, listener: Listener, start: Start) -> None:
         """See `Broker.start`."""
         reader = StreamReader(
-            lambda: self._connect("reader"),
+            lambda: self._connect("reader", _TCP_OPTIONS),
             listener,
             start,
             prefetch=self._settings.prefetch,
@@ -69,7 +74,9 @@ class RabbitMQBroker:
         self._reading = asyncio.create_task(reader.run())
         self._publishing = asyncio.create_task(self._publish_for_ever(begun))
         try:
-            await asyncio.gather(reader.begun, begun)
+            await asyncio.wait({reader.begun, begun})
+            for first_attempt in (reader.begun, begun):
+                first_attempt.result()
         except BaseException:
             await self.close()
             raise
@@ -89,7 +96,7 @@ class RabbitMQBroker:
         await _end(self._publishing)
         self._outgoing.connection_lost("the broker is closed")
 
-    async def _connect(self, purpose: str) -> "_Link":
+    async def _connect(self, purpose: str, tcp_options: dict[str, int] | None = None) -> "_Link":
         """A connection over which the exchange and the log are known to be there."""
         settings, address = self._settings, self._settings.address
         link = await _Link.open(
@@ -99,6 +106,7 @@ class RabbitMQBroker:
                 virtual_host=address.vhost,
                 credentials=pika.PlainCredentials(address.user, address.password),
                 heartbeat=settings.heartbeat,
+                tcp_options=tcp_options,
                 connection_attempts=1,
                 socket_timeout=settings.connect_timeout,
                 stack_timeout=2 * settings.connect_timeout,
@@ -150,7 +158,7 @@ class RabbitMQBroker:
                 if not begun.done():
                     begun.set_result(None)
                 broken = await asyncio.shield(channel.lost)
-                if link.lost.done() or broken.code == 404:
+                if link.lost.done() or broken.code == NOT_FOUND:
                     raise broken  # with the exchange gone, the next connection declares it
                 outgoing.channel_closed(broken.code, str(broken))
         finally:
@@ -278,6 +286,8 @@ class _Link:
         try:
             await first_of(link._opened, link.lost)
         except asyncio.CancelledError:
+            # pika stumbles over being closed before it has connected.
+            await first_of(link._opened, link.lost, patience=_CLOSE_SECONDS)
             await link.close()
             raise
         if link.lost.done():
@@ -335,7 +345,7 @@ def _broken(error: BaseException) -> Broken:
     if isinstance(root, exceptions.ProbableAccessDeniedError) and refused:
         return Broken(f"RabbitMQ refuses the virtual host: {text}", lasting=True)
     if isinstance(root, exceptions.ChannelClosed):
-        return Broken(root.reply_text, root.reply_code)
+        return Broken(root.reply_text, root.reply_code, lasting=root.reply_code == NOT_PERMITTED)
     if isinstance(root, exceptions.ConnectionClosed):
         return Broken(f"RabbitMQ closed the connection: {root.reply_text}", root.reply_code)
     undecodable = isinstance(root, exceptions.StreamLostError) and bool(_DECODING.search(text))

@@ -37,6 +37,11 @@ def parse_address(url: str) -> Address:
     Without user and password it is guest, without a port the usual one, without a path the
     virtual host ``/``. A slash in the name of a virtual host is written ``%2F``.
     """
+    if "?" in url or "#" in url:
+        raise InvalidSetting(
+            "the RabbitMQ URL has a part after ? or #; options are settings of their own, and in"
+            " a password # is written %23 and ? %3F"
+        )
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -48,11 +53,6 @@ def parse_address(url: str) -> Address:
         raise InvalidSetting(f"the RabbitMQ URL names no host; accepted is {_FORM}")
     if port == 0:
         raise InvalidSetting("the RabbitMQ URL states port 0; accepted is 1 to 65535")
-    if parts.query or parts.fragment:
-        raise InvalidSetting(
-            "the RabbitMQ URL has a part after ? or #; options are settings of their own, and in"
-            " a password # is written %23 and ? %3F"
-        )
     vhost = parts.path.removeprefix("/")
     if "/" in vhost:
         raise InvalidSetting(

@@ -23,8 +23,8 @@ MIN_SEGMENT_BYTES: Final = 1_000
 
 NOT_PERMITTED: Final = 403
 NOT_FOUND: Final = 404
-DIFFERENT: Final = 406
-REFUSALS: Final = (NOT_PERMITTED, NOT_FOUND, 405, DIFFERENT, 530)
+PRECONDITION_FAILED: Final = 406
+REFUSALS: Final = (NOT_PERMITTED, NOT_FOUND, 405, PRECONDITION_FAILED, 530)
 """AMQP reply codes that say "no" to one declaration and not "broken" about everything."""
 
 
@@ -151,7 +151,7 @@ async def ensure(items: Iterable[Item], attempt: Attempt) -> None:
                 " let an administrator declare it, or grant the right to configure it",
                 lasting=True,
             )
-        elif refusal.code == DIFFERENT:
+        elif refusal.code == PRECONDITION_FAILED:
             raise TopologyProblem(
                 f"the {item} is there in another shape ({refusal.text}): use the same settings"
                 " everywhere, and a policy to change the retention of a stream that exists",
