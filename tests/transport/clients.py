@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,7 +36,12 @@ class Connection:
 
     @classmethod
     async def open(
-        cls, port: int, *, source: str | None = None, receive_buffer: int | None = None
+        cls,
+        port: int,
+        *,
+        source: str | None = None,
+        receive_buffer: int | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> "Connection":
         client = socket.socket()
         client.setblocking(False)
@@ -45,7 +51,12 @@ class Connection:
             client.bind((source, 0))
         await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
         # A small limit makes the reader stop reading when nobody takes what it has.
-        return cls(*await asyncio.open_connection(sock=client, limit=1 << 16))
+        name = None if tls is None else "localhost"
+        return cls(
+            *await asyncio.open_connection(
+                sock=client, limit=1 << 16, ssl=tls, server_hostname=name
+            )
+        )
 
     async def request(
         self,

@@ -159,10 +159,11 @@ async def serving(
     *,
     outbox: int = 1 << 20,
     upstream: dict[str, Any] | None = None,
+    http: dict[str, Any] | None = None,
     **options: Any,
 ) -> AsyncIterator[Server]:
     """A server with settings of `TransportSettings`, as far as the unmodified package has them;
-    `upstream` are more of its own."""
+    `upstream` are more of its own; `http` are arguments of the HTTP server."""
     behaviour = behaviour or Behaviour()
     settings = TransportSettings(prefix=PREFIX, **options)
     router: Any
@@ -180,14 +181,14 @@ async def serving(
         named["session_check_interval"] = 0.05
         router = SockJSRouter(client, PREFIX, named | (upstream or {}))
         limits = {}
-    http = HTTPServer(Routes(router.urls), **limits)
+    running = HTTPServer(Routes(router.urls), **limits | (http or {}))
     [listening] = bind_sockets(0, "127.0.0.1")
-    http.add_sockets([listening])
+    running.add_sockets([listening])
     try:
-        yield Server(kind, listening.getsockname()[1], router, behaviour, http)
+        yield Server(kind, listening.getsockname()[1], router, behaviour, running)
     finally:
-        http.stop()
-        await http.close_all_connections()
+        running.stop()
+        await running.close_all_connections()
         if kind == "ours":
             router.close()
         else:

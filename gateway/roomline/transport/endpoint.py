@@ -1,5 +1,6 @@
 """One SockJS endpoint: its routes, its sessions, and what they share."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -98,7 +99,8 @@ class Endpoint(SockJSRouter):
                 self.wheel.forget(given_way)
 
     def _routes(self) -> list[URLSpec]:
-        options, prefix, this = self.options, self.options.prefix, {"server": self}
+        options, this = self.options, {"server": self}
+        prefix = re.escape(options.prefix)
         path = f"{prefix}/{options.session_id}/(?P<session_id>{options.session_id})"
         routes = [
             URLSpec(rf"{path}/{name}", handler, this)
@@ -113,7 +115,7 @@ class Endpoint(SockJSRouter):
             *routes,
             URLSpec(rf"{prefix}/info", Info, this),
             URLSpec(rf"{prefix}/iframe[0-9-.a-z_]*\.html", IframePage, this),
-            URLSpec(prefix + CLIENT_PATH.replace(".", r"\."), ClientScript, this),
+            URLSpec(prefix + re.escape(CLIENT_PATH), ClientScript, this),
             URLSpec(rf"{prefix}/?", GreetingPage, this),
             URLSpec(rf"{prefix}/.*", NotFound, this),
         ]

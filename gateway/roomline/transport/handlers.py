@@ -58,13 +58,13 @@ class Handler(PreflightHandler):
             origin, own = origin_of(self), own_origin_of(self)
             self.set_header("Vary", "Origin")
             if not self.server.origins.admits(origin, own):
-                self.refuse(403)
+                self.answer(403)
                 return
             for name, value in self.server.origins.headers(origin, own).items():
                 self.set_header(name, value)
         if self.request.method not in (*self.methods, "OPTIONS"):
             self.set_header("Allow", self._allowed())
-            self.refuse(405)
+            self.answer(405)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         """A part of the request's body."""
@@ -74,7 +74,7 @@ class Handler(PreflightHandler):
         """CORS preflight."""
         if not self.guarded:
             self.set_header("Allow", self._allowed())
-            self.refuse(405)
+            self.answer(405)
             return
         self.cache()
         self.set_header("Access-Control-Max-Age", YEAR)
@@ -83,7 +83,7 @@ class Handler(PreflightHandler):
         names = self.request.headers.get("Access-Control-Request-Headers", "")
         if _HEADER_NAMES.fullmatch(names):
             self.set_header("Access-Control-Allow-Headers", names)
-        self.refuse(204)
+        self.answer(204)
 
     def cache(self) -> None:
         """Let caches keep the answer for a year."""
@@ -108,7 +108,7 @@ class Handler(PreflightHandler):
                 "Set-Cookie", f"JSESSIONID={value}; Path=/; HttpOnly; SameSite={same_site}"
             )
 
-    def refuse(self, status: int) -> None:
+    def answer(self, status: int) -> None:
         """Answer with a status and no body."""
         self.set_status(status)
         self.clear_header("Content-Type")

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ _IFRAME: Final = """<!DOCTYPE html>
 """
 
 
-class Page(Handler):
+class Page(Handler, ABC):
     """A public page that never changes."""
 
     methods = ("GET", "HEAD")
@@ -48,8 +49,9 @@ class Page(Handler):
     def head(self, *args: str, **kwargs: str) -> None:
         self.get()
 
+    @abstractmethod
     def content(self) -> str | bytes:
-        raise NotImplementedError
+        """The page."""
 
     def compute_etag(self) -> str | None:
         # Past our own Handler, whose answers have none.
@@ -104,4 +106,4 @@ class NotFound(Handler):
     guarded = False
 
     def prepare(self) -> None:
-        self.refuse(404)
+        self.answer(404)

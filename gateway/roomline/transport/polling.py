@@ -61,7 +61,7 @@ class XhrSend(Handler):
         self.stick()
         self.do_not_cache()
         if self._session() is None:
-            self.refuse(404)
+            self.answer(404)
         elif self._announced() > self._limit:
             self._refuse_long()
 
@@ -75,7 +75,7 @@ class XhrSend(Handler):
     def post(self, session_id: str) -> None:
         session = self._session()  # it may have ended while the body was on its way
         if session is None:
-            self.refuse(404)
+            self.answer(404)
             return
         try:
             messages = framing.decode_body(bytes(self._body))
@@ -85,7 +85,7 @@ class XhrSend(Handler):
             self.finish(str(error))
             return
         if not session.on_messages(messages):
-            self.refuse(413)
+            self.answer(413)
             return
         # Firefox takes an answer without a type for XML and complains. Tornado drops the type of
         # an empty answer when it finishes it, but not when it has been flushed before.
@@ -111,4 +111,4 @@ class XhrSend(Handler):
         session = self._session()
         if session is not None:
             session.refuse(Disconnect.MESSAGE_TOO_LONG)
-        self.refuse(413)
+        self.answer(413)

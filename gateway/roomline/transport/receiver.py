@@ -1,7 +1,8 @@
 """An HTTP response that carries a session until it is complete."""
 
+from abc import ABC, abstractmethod
 from asyncio import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tornado.iostream import IOStream
 
@@ -16,16 +17,15 @@ if TYPE_CHECKING:
 RETRY_AFTER_SECONDS = 5
 
 
-class HttpReceiver(Handler):
+class HttpReceiver(Handler, ABC):
     """What `xhr`, `xhr_streaming` and `eventsource` have in common."""
 
-    transport = ""
+    transport: ClassVar[str]
 
     def initialize(self, server: "Endpoint") -> None:
         super().initialize(server)
         self.session: Session | None = None
         self.active = False
-        self.unanswered = 0
         self._auto_finish = False  # the response is complete when the session says so
 
     @property
@@ -48,7 +48,7 @@ class HttpReceiver(Handler):
             return self.server.open_session(session_id, self.address, lasting=True)
         except TooManySessions:
             self.set_header("Retry-After", RETRY_AFTER_SECONDS)
-            self.refuse(503)
+            self.answer(503)
             return None
 
     def attach(self, session: Session) -> None:
@@ -68,17 +68,17 @@ class HttpReceiver(Handler):
         else:
             self._release()
 
-    def send_control(self, frame: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def send_control(self, frame: str) -> None: ...
 
-    def send_messages(self, outbox: Outbox) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def send_messages(self, outbox: Outbox) -> None: ...
 
-    def send_close(self, code: int, reason: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def send_close(self, code: int, reason: str) -> None: ...
 
-    def beat(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def beat(self) -> bool: ...
 
     def abort(self) -> None:
         """Cut the connection."""

@@ -31,7 +31,9 @@ INTERNAL_ERROR = (1011, "internal error")
 class Receiver(Protocol):
     """A connection or response that a session writes to."""
 
-    transport: str
+    @property
+    def transport(self) -> str: ...
+
     active: bool
     """Whether it takes a frame now. What does not go out at once makes this false for a while,
     and the receiver flushes the session when it is true again."""

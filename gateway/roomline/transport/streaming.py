@@ -48,13 +48,14 @@ class StreamingReceiver(HttpReceiver):
     prelude: ClassVar[bytes]
     before: ClassVar[bytes]
     after: ClassVar[bytes]
+    _writer: Writer
 
     def initialize(self, server: "Endpoint") -> None:
         super().initialize(server)
         self._left = server.options.response_limit
         self._wrap = Wrapping(self.before, self.after, self.request.version == "HTTP/1.1")
         self._join = server.joined_pieces(self._wrap)
-        self._writer: Writer
+        self._unanswered = 0
 
     def start(self, session_id: str) -> None:
         """Send headers and prelude, then what the session has."""
@@ -91,11 +92,11 @@ class StreamingReceiver(HttpReceiver):
 
     def beat(self) -> bool:
         if self.active:
-            self.unanswered = 0
+            self._unanswered = 0
             self.send_control(framing.HEARTBEAT)
             return True
-        self.unanswered += 1
-        return self.unanswered < _PATIENCE
+        self._unanswered += 1
+        return self._unanswered < _PATIENCE
 
     def finish(self, chunk: Any = None) -> "Future[None]":
         finished = super().finish(chunk)
@@ -113,7 +114,7 @@ class StreamingReceiver(HttpReceiver):
             self.active = False
 
     def _drained(self) -> None:
-        self.unanswered = 0
+        self._unanswered = 0
         session: Session | None = self.session
         if session is not None and not self._finished:
             self.active = True

@@ -70,14 +70,14 @@ class WebSocket(WebSocketTransport):
     server: "Endpoint"
     session: "Session | None"
     transport = "websocket"
+    _writer: Writer
     heartbeat = framing.websocket_frame(framing.HEARTBEAT) + _PING
 
     def initialize(self, server: "Endpoint") -> None:
         super().initialize(server)
         self.active = False
-        self.unanswered = 0
+        self._unanswered = 0
         self._tells = True
-        self._writer: Writer
 
     # The handshake.
 
@@ -89,17 +89,17 @@ class WebSocket(WebSocketTransport):
         """Turn away foreign pages and clients that are too many."""
         if self.request.method != "GET":
             self.set_header("Allow", "GET")
-            self._refuse(405)
+            self._answer(405)
             return
         self.set_header("Vary", "Origin")
         if not self.server.origins.admits(origin_of(self), own_origin_of(self)):
-            self._refuse(403)
+            self._answer(403)
             return
         try:
             self.server.registry.check(self.address)
         except TooManySessions:
             self.set_header("Retry-After", RETRY_AFTER_SECONDS)
-            self._refuse(503)
+            self._answer(503)
 
     def check_origin(self, origin: str) -> bool:
         return True  # `prepare` has asked more strictly
@@ -133,7 +133,7 @@ class WebSocket(WebSocketTransport):
         self.session.verify_state()
 
     def on_message(self, message: str | bytes) -> None:
-        self.unanswered = 0
+        self._unanswered = 0
         session = self.session
         if session is None:
             return
@@ -154,7 +154,7 @@ class WebSocket(WebSocketTransport):
             self.session.refuse(Disconnect.MESSAGE_TOO_LONG)
 
     def on_pong(self, data: bytes) -> None:
-        self.unanswered = 0
+        self._unanswered = 0
 
     def on_close(self) -> None:
         self.active = False
@@ -192,8 +192,8 @@ class WebSocket(WebSocketTransport):
         self.close(code, reason.encode()[:_CLOSE_REASON_BYTES].decode(errors="ignore"))
 
     def beat(self) -> bool:
-        self.unanswered += 1
-        if self.unanswered > _PATIENCE:
+        self._unanswered += 1
+        if self._unanswered > _PATIENCE:
             return False
         if self.active:
             self._write(self.heartbeat)
@@ -212,18 +212,18 @@ class WebSocket(WebSocketTransport):
             self.active = False
 
     def _drained(self) -> None:
-        self.unanswered = 0
+        self._unanswered = 0
         if self.session is not None and self.ws_connection is not None:
             self.active = True
             self.session.flush()
 
-    def _refuse(self, status: int) -> None:
+    def _answer(self, status: int) -> None:
         self.set_status(status)
         self.clear_header("Content-Type")
         self.finish()
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        self._refuse(status_code)
+        self._answer(status_code)
 
 
 class RawWebSocket(WebSocket):
