@@ -123,6 +123,7 @@ class RabbitMQBroker:
 
     async def _publish_for_ever(self, begun: asyncio.Future[None]) -> None:
         backoff = Backoff(self._settings.max_backoff)
+        said = ""
         while True:
             try:
                 await self._publish_over_one_connection(begun, backoff)
@@ -130,7 +131,9 @@ class RabbitMQBroker:
                 if broken.lasting and not begun.done():
                     begun.set_exception(BrokerError(str(broken)))
                     return
-                _logger.warning("publishing is not possible: %s", broken)
+                if str(broken) != said:
+                    said = str(broken)
+                    _logger.warning("publishing is not possible: %s", said)
                 self._outgoing.connection_lost(str(broken))
             except Exception as error:
                 _logger.exception("publishing failed in an unforeseen way")

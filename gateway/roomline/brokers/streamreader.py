@@ -139,7 +139,10 @@ class StreamReader:
             self.begun.set_result(None)
         catching_up = asyncio.create_task(self._catch_up(probes, where, end, beyond))
         try:
-            await first_of(main.lost, passed)
+            await first_of(main.lost, passed, catching_up)
+            if catching_up.done():
+                catching_up.result()
+                await first_of(main.lost, passed)
         finally:
             catching_up.cancel()
             await asyncio.wait({catching_up})
