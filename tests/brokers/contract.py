@@ -162,6 +162,12 @@ class BrokerContract:
             assert offsets == sorted(set(offsets))
         assert {where for where, _, _ in recorder.entries} <= set(range(broker.partitions))
 
+    async def test_the_first_entry_of_a_log_has_the_first_offset(self, start: Starter):
+        broker, recorder = await start("first")
+        await broker.publish(Envelope("chat.lobby", b"1"))
+        await recorder.until_bodies(1)
+        assert recorder.offsets == [broker.first_offset]
+
     async def test_two_readers_agree_under_two_publishers(self, start: Starter):
         first, recorder = await start("next")
         second, other = await start("next")

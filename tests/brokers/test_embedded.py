@@ -90,12 +90,12 @@ class TestEmbeddedBroker(BrokerContract):
         log.append(numbered(5 * embedded.READ_BATCH))
         log.close()
         _, recorder = await start("first")
-        most = seen = 0
+        most, seen = 0, len(recorder.entries)
         while "caught_up" not in recorder.told:
             await asyncio.sleep(0)
             most, seen = max(most, len(recorder.entries) - seen), len(recorder.entries)
         assert len(recorder.entries) == 5 * embedded.READ_BATCH
-        assert most <= embedded.DELIVERIES_PER_TURN
+        assert 0 < most <= embedded.DELIVERIES_PER_TURN
 
     async def test_who_is_overtaken_by_trimming_is_told(self, start: Starter, world: FileWorld):
         _, recorder = await start("first")
