@@ -10,6 +10,7 @@ T = TypeVar("T")
 async def until(condition: Callable[[], T], *, within: float = 10.0) -> T:
     """The first true value of `condition`, looked at every 10 ms; `TimeoutError` if none."""
     async with asyncio.timeout(within):
-        while not (value := condition()):
+        while True:
+            if value := condition():
+                return value
             await asyncio.sleep(0.01)
-    return value
