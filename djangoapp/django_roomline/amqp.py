@@ -5,7 +5,6 @@ can take anything, and only the two together tell that from success.
 """
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -40,7 +39,7 @@ class _NoAnswer(AMQPConnectionError):  # type: ignore[misc] # pika is not typed
 
 
 class AmqpPublisher:
-    """Publishes to the exchange ``rooms``; a connection of its own for each thread and fork."""
+    """Publishes to the exchange ``rooms``; a connection of its own for each thread."""
 
     def __init__(self, url: str, timeout: float) -> None:
         """`timeout` (seconds) bounds each `publish` as a whole, connecting included."""
@@ -87,8 +86,7 @@ class AmqpPublisher:
 
     def _line(self) -> "_Line | None":
         line: _Line | None = getattr(self._mine, "line", None)
-        # A fork leaves its parent's connection alone: not a byte more on it, not even a goodbye.
-        return line if line is not None and line.pid == os.getpid() else None
+        return line
 
     def _publish_on(self, line: "_Line", envelope: Envelope, deadline: float) -> None:
         try:
@@ -113,10 +111,9 @@ class AmqpPublisher:
 
 
 class _Line:
-    """One connection with one AMQP channel in confirm mode, used by one thread of one process."""
+    """One connection with one AMQP channel in confirm mode, used by one thread."""
 
     def __init__(self, parameters: Any, deadline: float) -> None:
-        self.pid: Final = os.getpid()
         self._connection = pika.BlockingConnection(parameters)
         with self._until(deadline):
             self._channel: BlockingChannel = self._connection.channel()

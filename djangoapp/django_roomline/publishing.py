@@ -19,7 +19,7 @@ EMBEDDED_PUBLISHER: Final = "roomline"
 
 
 class Publisher(Protocol):
-    """What brings one envelope into the log, for all threads of a process and of its forks."""
+    """What brings one envelope into the log, for all threads of one process."""
 
     def publish(self, envelope: Envelope) -> None:
         """Return when it is in the log; raises a `PublishError`."""
@@ -61,15 +61,17 @@ def disconnect() -> None:
     A thread that publishes and then ends, in a long-lived process, calls this first. Any later
     `publish` connects anew.
     """
-    _publisher(conf.current()).disconnect()
+    _publisher(conf.current(), os.getpid()).disconnect()
 
 
 def _publish_now(envelope: Envelope) -> None:
-    _publisher(conf.current()).publish(envelope)
+    _publisher(conf.current(), os.getpid()).publish(envelope)
 
 
-@functools.lru_cache(maxsize=1)
-def _publisher(settings: conf.Settings) -> Publisher:
+# A fork makes its own. It keeps its parent's as well, unused, so that nothing there is closed:
+# SQLite does not take that from another process, and RabbitMQ would hear a goodbye.
+@functools.cache
+def _publisher(settings: conf.Settings, pid: int) -> Publisher:
     if settings.embedded_path is not None:
         return _EmbeddedPublisher(settings.embedded_path)
     # Not at the top of the file: projects on the embedded log need no pika.
@@ -79,13 +81,12 @@ def _publisher(settings: conf.Settings) -> Publisher:
 
 
 class _EmbeddedPublisher:
-    """Appends to the embedded log: one open log per process, shared by its threads."""
+    """Appends to the embedded log, which all threads share."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._log: SqliteLog | None = None
-        self._pid = 0
 
     def publish(self, envelope: Envelope) -> None:
         envelope = envelope._replace(publisher=EMBEDDED_PUBLISHER)
@@ -108,7 +109,6 @@ class _EmbeddedPublisher:
 
     def _opened(self) -> SqliteLog:
         with self._lock:
-            # A fork must not go on with its parent's: it opens its own.
-            if self._log is None or self._pid != os.getpid():
-                self._log, self._pid = SqliteLog(self._path), os.getpid()
+            if self._log is None:
+                self._log = SqliteLog(self._path)
             return self._log

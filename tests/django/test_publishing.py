@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django_roomline import BrokerUnavailable, publish
+from django_roomline.models import Room
 from django_roomline.publishing import disconnect
 from roomline.sqlitelog import SqliteLog
 from roomline.wire import MAX_BODY_BYTES, Envelope, InvalidData, InvalidName
@@ -102,12 +103,21 @@ def test_a_bad_kind_is_said_at_the_call(entries: Entries) -> None:
         publish("a", 1, kind=kind)
 
 
-def test_a_log_that_cannot_be_used_is_said_and_the_transaction_saved(
-    roomline: Any, db: None
-) -> None:
+def test_a_log_that_cannot_be_used_is_said(roomline: Any) -> None:
     roomline(BROKER="embedded:/nonexistent/rooms.sqlite3")
     with pytest.raises(BrokerUnavailable, match="/nonexistent"):
-        publish("a", 1, on_commit=False)
+        publish("a", 1)
+
+
+def test_what_was_saved_stays_saved_when_publishing_fails(roomline: Any) -> None:
+    roomline(BROKER="embedded:/nonexistent/rooms.sqlite3")
+    block = transaction.atomic()
+    block.__enter__()
+    Room.objects.create(name="saved", title="Saved")
+    publish("saved", 1)
+    with pytest.raises(BrokerUnavailable):
+        block.__exit__(None, None, None)
+    assert Room.objects.get(name="saved").delete()[0] == 1
 
 
 def test_a_log_that_was_replaced_is_opened_anew(entries: Entries, tmp_path: Path) -> None:
@@ -144,6 +154,7 @@ def test_a_fork_opens_its_own(entries: Entries) -> None:
 
 def test_the_setting_may_change(entries: Entries, tmp_path: Path, roomline: Any) -> None:
     publish("a", 1)
+    disconnect()
     roomline(BROKER=f"embedded:{tmp_path / 'other.sqlite3'}")
     publish("a", 2)
     disconnect()
@@ -151,7 +162,3 @@ def test_the_setting_may_change(entries: Entries, tmp_path: Path, roomline: Any)
     other = SqliteLog(tmp_path / "other.sqlite3")
     assert [envelope.body for _, envelope in other.read(0, 9)] == [b"2"]
     other.close()
-
-
-def test_nothing_of_this_is_left_in_a_transaction() -> None:
-    assert not connection.in_atomic_block

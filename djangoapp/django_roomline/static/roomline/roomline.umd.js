@@ -874,7 +874,7 @@ var Publisher = (function () {
             if (_this.remove(item))
                 item.resolve({ room: item.room, key: item.key });
         }, function (error) {
-            if (!calls.open || _this.pending.indexOf(item) < 0)
+            if (_this.pending.indexOf(item) < 0)
                 return;
             if (error.temporary)
                 item.retryTimer.start(item.backoff.next());
@@ -916,6 +916,7 @@ var Chain = (function () {
     function Chain() {
         this.position = null;
         this.head = undefined;
+        this.proved = null;
     }
     Chain.prototype.repeats = function (publication) {
         return publication.position === this.head;
@@ -924,17 +925,20 @@ var Chain = (function () {
         return publication.previous === this.head;
     };
     Chain.prototype.take = function (publication) {
-        this.position = this.head = publication.position;
+        this.position = this.proved = this.head = publication.position;
     };
     Chain.prototype.settle = function (position, head) {
-        this.position = position;
+        this.position = this.proved = position;
         this.head = head;
     };
     Chain.prototype.advance = function (position) {
         this.position = position;
     };
+    Chain.prototype.retreat = function () {
+        this.position = this.proved;
+    };
     Chain.prototype.forget = function () {
-        this.position = null;
+        this.position = this.proved = null;
         this.head = undefined;
     };
     return Chain;
@@ -1012,8 +1016,10 @@ var Follower = (function () {
             return;
         if (this.chain.continuesWith(publication))
             this.tell(publication);
-        else
+        else {
+            this.chain.retreat();
             this.subscribe();
+        }
     };
     Follower.prototype.recover = function () {
         if (this.live)
@@ -1121,7 +1127,7 @@ var Follower = (function () {
             if (attempt !== this.attempt)
                 return;
             if (more)
-                this.chain.advance(reply.position);
+                this.chain.settle(reply.position, this.chain.head);
             else
                 this.chain.settle(reply.position, reply.head);
         }
@@ -1432,6 +1438,10 @@ function settingsOf(endpoints, options) {
     if (!CLIENT_ID.test(clientId)) {
         throw new TypeError("options.clientId is \"".concat(clientId, "\", accepted are 16 to 64 characters of A-Z a-z 0-9 _ -"));
     }
+    var maxPending = options.maxPending === undefined ? 64 : options.maxPending;
+    if (typeof maxPending !== "number" || !(maxPending >= 1)) {
+        throw new TypeError("options.maxPending is ".concat(maxPending, ", accepted is a number from 1"));
+    }
     return {
         endpoints: list,
         token: options.token || null,
@@ -1440,7 +1450,7 @@ function settingsOf(endpoints, options) {
         sockjs: options.sockjs || {},
         backoff: positive("backoff", completed({ base: 500, cap: 20000 }, options.backoff)),
         timeouts: positive("timeouts", completed(TIMEOUTS, options.timeouts)),
-        maxPending: options.maxPending === undefined ? 64 : options.maxPending,
+        maxPending: maxPending,
         environment: environment,
     };
 }
