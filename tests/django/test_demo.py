@@ -3,11 +3,13 @@
 import io
 import re
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
 from demo.management.commands.demo_setup import ROOMS
 from django.contrib.auth.models import User
+from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.test import Client
 from django_roomline.models import Audience, Room
@@ -129,11 +131,21 @@ def test_markup_in_titles_and_names_stays_text(client: Client, rooms: None) -> N
         assert MARKUP in unescape(page)
 
 
-def test_the_page_script_puts_text_in_as_text_only() -> None:
-    from django.contrib.staticfiles import finders
-
+@pytest.fixture
+def page_script() -> str:
     path = finders.find("demo/room.js")
     assert isinstance(path, str)
-    with open(path) as file:
-        script = file.read()
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script)
+    return Path(path).read_text()
+
+
+def test_the_page_script_puts_text_in_as_text_only(page_script: str) -> None:
+    assert "textContent" in page_script
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|Function\(", page_script
+    )
+
+
+def test_the_page_script_is_for_old_browsers(page_script: str) -> None:
+    newer = r"=>|`|\b(let|const|class|async|await)\s|\.\.\.|\b(fetch|Promise|Symbol|Map|Set)\b"
+    code = re.sub(r"/\*.*?\*/|//[^\n]*", "", page_script, flags=re.DOTALL)
+    assert not re.search(newer, code)

@@ -18,7 +18,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The command line."""
         parser.add_argument("--broker", metavar="ADDRESS", help="amqp://user:password@host")
-        parser.add_argument("--port", help="of the page (default: 8000 or the next free one)")
+        parser.add_argument(
+            "--port", type=int, help="of the page (default: 8000 or the next free one)"
+        )
         parser.add_argument(
             "--gateway-port", type=int, help="of the gateway (default: 8001 or the next free one)"
         )
@@ -34,7 +36,8 @@ class Command(BaseCommand):
         call_command(
             "runroomline",
             stdout=self.stdout,
-            addrport=options["port"],
+            # A port alone: debugging pages and a superuser are for this machine only.
+            addrport=None if options["port"] is None else str(options["port"]),
             gateway_port=options["gateway_port"],
             broker=options["broker"],
             check=options["check"],
