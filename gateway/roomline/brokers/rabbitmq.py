@@ -44,6 +44,7 @@ class RabbitMQBroker:
     """See `roomline.broker.Broker`. One instance serves one event loop and is started once."""
 
     partitions = 1
+    first_offset = 0
 
     def __init__(self, settings: RabbitMQSettings) -> None:
         """Reads the TLS files, if any; raises `InvalidSetting` if they cannot be used."""
