@@ -136,6 +136,50 @@ class TestEmbeddedBroker(BrokerContract):
         await brief.close()
         assert "log_reset" not in recorder.told
 
+    async def test_what_is_yet_to_be_read_is_not_trimmed(self, world: FileWorld):
+        count = 3 * embedded.READ_BATCH
+        log = SqliteLog(world.path)
+        log.append(numbered(count))
+        await asyncio.sleep(0.05)
+        broker, recorder = (
+            EmbeddedBroker(world.path, NAMESPACES, retention_seconds=0.01),
+            Recorder(PATIENCE),
+        )
+        await broker.start(recorder, "first")
+        await recorder.until_caught_up()
+        assert recorder.told == ["chat.lobby"] * count + ["caught_up"]
+        async with asyncio.timeout(PATIENCE):
+            while log.first_offset() != count + 1:  # noqa: ASYNC110 - a file has no event
+                await asyncio.sleep(0.02)
+        log.close()
+        await broker.close()
+
+    async def test_own_appends_and_long_logs_do_not_wait_for_the_next_poll(
+        self, start: Starter, world: FileWorld, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(embedded, "POLL_SECONDS", 10 * PATIENCE)
+        count = 3 * embedded.READ_BATCH
+        log = SqliteLog(world.path)
+        log.append(numbered(count))
+        log.close()
+        broker, recorder = await start("first")
+        await recorder.until_caught_up()
+        await publish_all(broker, numbered(3))
+        await recorder.until_bodies(count + 3)
+
+    async def test_closing_ends_deliveries_in_the_middle_of_a_batch(
+        self, start: Starter, world: FileWorld
+    ):
+        log = SqliteLog(world.path)
+        log.append(numbered(3 * embedded.READ_BATCH))
+        log.close()
+        broker, recorder = await start("first")
+        await recorder.until_bodies(1)
+        told = len(recorder.told)
+        await broker.close()
+        await asyncio.sleep(0.05)
+        assert len(recorder.told) == told < embedded.READ_BATCH
+
     # When the file is in trouble.
 
     async def test_a_deleted_file_is_made_anew(self, start: Starter, world: FileWorld):
