@@ -5,7 +5,7 @@ import ssl
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import ClassVar, Final, Literal, get_args
 from urllib.parse import urlsplit
 
@@ -61,6 +61,7 @@ class Connection(ABC):
         try:
             await self._send(messages_text(texts))
         except _Broken as broken:
+            await self._last_words()
             raise self._ended(ABNORMAL, str(broken)) from None
 
     async def receive(self) -> str:
@@ -113,6 +114,17 @@ class Connection(ABC):
                 self._waiting.extend(texts)
             case Closed(code, reason):
                 raise self._ended(code, reason)
+
+    async def _last_words(self) -> None:
+        """Who closes a session stops taking messages for it. The close frame that says why may
+        still be on its way to whoever receives: give it a moment."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                while self.closed is None and (reading := self._reading) is not None:
+                    await asyncio.wait([reading])
+                    await asyncio.sleep(0)  # its receiver takes the frame in
+                    if reading is self._reading:
+                        return
 
     def _ended(self, code: int, reason: str) -> ConnectionClosed:
         if self.closed is None:
