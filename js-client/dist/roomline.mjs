@@ -294,7 +294,9 @@ function askForToken(environment, timeout, callback, done, fail) {
  * that connected together do not ask for tokens together. */
 const EARLIEST = 0.7;
 const LATEST = 0.9;
-/** Browsers fire timers beyond 2^31 ms at once. */
+/** Milliseconds. However short-lived tokens are, asking for them is no busy loop. */
+const SHORTEST = 1000;
+/** Milliseconds. Browsers fire longer timers at once. */
 const LONGEST = 0x7fffffff;
 class Refresher {
     constructor(settings, failed) {
@@ -311,7 +313,8 @@ class Refresher {
         if (expiresIn === null || !this.settings.token)
             return;
         const share = EARLIEST + (LATEST - EARLIEST) * this.settings.environment.random();
-        this.timer.start(Math.min(LONGEST, Math.floor(1000 * expiresIn * share)));
+        const wait = Math.floor(1000 * expiresIn * share);
+        this.timer.start(Math.min(LONGEST, Math.max(SHORTEST, wait)));
     }
     stop() {
         this.calls = null;
@@ -1661,6 +1664,9 @@ class Roomline extends Emitter {
     connected(welcome, calls) {
         this.calls = calls;
         this.rooms.resume(calls, welcome.rooms);
+        // A listener may have disconnected.
+        if (this.calls !== calls)
+            return;
         this.publisher.resume(calls);
         const { session, user, node, limits } = welcome;
         const rooms = welcome.rooms.map(({ room }) => room);

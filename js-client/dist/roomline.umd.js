@@ -270,6 +270,7 @@ function askForToken(environment, timeout, callback, done, fail) {
 
 var EARLIEST = 0.7;
 var LATEST = 0.9;
+var SHORTEST = 1000;
 var LONGEST = 0x7fffffff;
 var Refresher = (function () {
     function Refresher(settings, failed) {
@@ -286,7 +287,8 @@ var Refresher = (function () {
         if (expiresIn === null || !this.settings.token)
             return;
         var share = EARLIEST + (LATEST - EARLIEST) * this.settings.environment.random();
-        this.timer.start(Math.min(LONGEST, Math.floor(1000 * expiresIn * share)));
+        var wait = Math.floor(1000 * expiresIn * share);
+        this.timer.start(Math.min(LONGEST, Math.max(SHORTEST, wait)));
     };
     Refresher.prototype.stop = function () {
         this.calls = null;
@@ -1584,6 +1586,8 @@ var Roomline = (function (_super) {
     Roomline.prototype.connected = function (welcome, calls) {
         this.calls = calls;
         this.rooms.resume(calls, welcome.rooms);
+        if (this.calls !== calls)
+            return;
         this.publisher.resume(calls);
         var session = welcome.session, user = welcome.user, node = welcome.node, limits = welcome.limits;
         var rooms = welcome.rooms.map(function (_a) {

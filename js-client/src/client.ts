@@ -152,6 +152,8 @@ export class Roomline extends Emitter<ClientEvents> {
   private connected(welcome: Connected, calls: Calls): void {
     this.calls = calls;
     this.rooms.resume(calls, welcome.rooms);
+    // A listener may have disconnected.
+    if (this.calls !== calls) return;
     this.publisher.resume(calls);
     const { session, user, node, limits } = welcome;
     const rooms = welcome.rooms.map(({ room }) => room);

@@ -12,7 +12,9 @@ import { askForToken } from "./tokens.js";
  * that connected together do not ask for tokens together. */
 const EARLIEST = 0.7;
 const LATEST = 0.9;
-/** Browsers fire timers beyond 2^31 ms at once. */
+/** Milliseconds. However short-lived tokens are, asking for them is no busy loop. */
+const SHORTEST = 1000;
+/** Milliseconds. Browsers fire longer timers at once. */
 const LONGEST = 0x7fffffff;
 
 export class Refresher {
@@ -34,7 +36,8 @@ export class Refresher {
     this.calls = calls;
     if (expiresIn === null || !this.settings.token) return;
     const share = EARLIEST + (LATEST - EARLIEST) * this.settings.environment.random();
-    this.timer.start(Math.min(LONGEST, Math.floor(1000 * expiresIn * share)));
+    const wait = Math.floor(1000 * expiresIn * share);
+    this.timer.start(Math.min(LONGEST, Math.max(SHORTEST, wait)));
   }
 
   stop(): void {

@@ -350,6 +350,25 @@ test("a refresh that fails is tried again, and stops when the session ends", () 
   assert.equal(world.clock.running, 1, "only the next attempt");
 });
 
+test("tokens that live for no time at all are no busy loop", () => {
+  let asked = 0;
+  const world = new World("http://a", { token: () => `t-${++asked}` });
+  world.connect({ expires_in: 0 });
+  world.clock.advance(999);
+  assert.equal(asked, 1);
+  world.clock.advance(1);
+  assert.equal(asked, 2);
+});
+
+test("a token that lives longer than timers reach is not refreshed at once", () => {
+  let asked = 0;
+  const world = new World("http://a", { token: () => `t-${++asked}`, timeouts: { ping: 1e9 } });
+  world.connect({ expires_in: 1e9 });
+  assert.ok(world.clock.next <= 0x7fffffff);
+  world.clock.advance(1e8);
+  assert.equal(asked, 1);
+});
+
 test("a session without an expiry is not refreshed", () => {
   let asked = 0;
   const world = new World("http://a", { token: () => `t-${++asked}`, timeouts: { ping: 1e9 } });
@@ -591,6 +610,22 @@ test("a listener may disconnect at any change of state", () => {
     assert.equal(world.clock.running, 0, when);
     assert.equal(states(world).at(-1), "disconnected");
   }
+});
+
+test("a listener may disconnect while the rooms are resumed", async () => {
+  const world = new World();
+  world.client.on("subscribed", () => world.client.disconnect());
+  world.client.connect();
+  const promise = world.client.publish(ROOM, 1);
+  world.clock.advance(0);
+  world.socket.accept();
+  const { id } = world.socket.last("connect");
+  const rooms = ["user.7", "system.notices"].map((room) => ({ room, position: "p1", head: null }));
+  world.socket.say({ type: "connected", id, limits: {}, rooms, expires_in: null });
+  await assert.rejects(promise, { code: "disconnected" });
+  assert.equal(world.client.state, "disconnected");
+  assert.deepEqual(world.of("connected"), []);
+  assert.equal(world.clock.running, 0);
 });
 
 test("a listener may disconnect when its subscription is interrupted", () => {
