@@ -10,5 +10,5 @@ export type { HistoryPage, Limits, Publication, User } from "./messages.js";
 export type { Published } from "./publisher.js";
 export type { Options, Timeouts, TokenAnswer } from "./settings.js";
 export type { ClientState, SubscriptionState } from "./states.js";
-export type { PublishOptions, Subscription, SubscriptionEvents, UnsubscribedEvent } from "./subscription.js";
+export type { PublishOptions, Subscription, SubscriptionEvents, UnsubscribedEvent, } from "./subscription.js";
 export type { SockJSConstructor, SockJSLike } from "./transport.js";

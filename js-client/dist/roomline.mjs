@@ -354,7 +354,9 @@ class Table {
     }
     get(key) {
         const name = "$" + key;
-        return Object.prototype.hasOwnProperty.call(this.entries, name) ? this.entries[name] : undefined;
+        return Object.prototype.hasOwnProperty.call(this.entries, name)
+            ? this.entries[name]
+            : undefined;
     }
     set(key, value) {
         this.entries["$" + key] = value;

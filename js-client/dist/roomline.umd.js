@@ -244,7 +244,9 @@ function askForToken(environment, timeout, callback, done, fail) {
     var refuse = function (why) {
         return finish(function () { return fail(failure("token_failed", "the token callback ".concat(why), true)); });
     };
-    var threw = function (error) { return refuse("failed: ".concat((error && error.message) || error)); };
+    var threw = function (error) {
+        return refuse("failed: ".concat((error && error.message) || error));
+    };
     var accept = function (token) {
         if (token === null || (typeof token === "string" && token))
             finish(function () { return done(token); });
@@ -329,7 +331,9 @@ var Table = (function () {
     }
     Table.prototype.get = function (key) {
         var name = "$" + key;
-        return Object.prototype.hasOwnProperty.call(this.entries, name) ? this.entries[name] : undefined;
+        return Object.prototype.hasOwnProperty.call(this.entries, name)
+            ? this.entries[name]
+            : undefined;
     };
     Table.prototype.set = function (key, value) {
         this.entries["$" + key] = value;

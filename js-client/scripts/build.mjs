@@ -22,10 +22,14 @@ const CODES = posix.join(ROOT, "src/codes.ts");
 const sources = new Map();
 const check = process.argv.includes("--check");
 
-const config = ts.getParsedCommandLineOfConfigFile(posix.join(ROOT, "tsconfig.json"), {}, {
-  ...ts.sys,
-  onUnRecoverableConfigFileDiagnostic: fail,
-});
+const config = ts.getParsedCommandLineOfConfigFile(
+  posix.join(ROOT, "tsconfig.json"),
+  {},
+  {
+    ...ts.sys,
+    onUnRecoverableConfigFileDiagnostic: fail,
+  },
+);
 
 /** Check src and write its types; gives file name -> text. The code table counts as generated
  * already. */
@@ -59,11 +63,13 @@ function transpile(target, removeComments) {
 }
 
 function fail(diagnostics) {
-  console.error(ts.formatDiagnosticsWithColorAndContext([].concat(diagnostics), {
-    getCanonicalFileName: (name) => name,
-    getCurrentDirectory: () => ROOT,
-    getNewLine: () => "\n",
-  }));
+  console.error(
+    ts.formatDiagnosticsWithColorAndContext([].concat(diagnostics), {
+      getCanonicalFileName: (name) => name,
+      getCurrentDirectory: () => ROOT,
+      getNewLine: () => "\n",
+    }),
+  );
   process.exit(1);
 }
 

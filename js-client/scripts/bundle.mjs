@@ -78,7 +78,8 @@ function strip(path, code, body, seen) {
 }
 
 function namesOf(node) {
-  if (node.type === "FunctionDeclaration" || node.type === "ClassDeclaration") return [node.id.name];
+  if (node.type === "FunctionDeclaration" || node.type === "ClassDeclaration")
+    return [node.id.name];
   if (node.type === "VariableDeclaration") return node.declarations.map(({ id }) => id.name);
   throw new Error(`a ${node.type} at the top of a module has effects: put it into a function`);
 }

@@ -77,7 +77,9 @@ export class Calls {
     this.forget(id);
     if (message.type === "error") {
       const reply = message as unknown as ErrorReply;
-      entry.call.fail(failure(reply.code, reply.reason, reply.temporary, roomOf(entry.call.command)));
+      entry.call.fail(
+        failure(reply.code, reply.reason, reply.temporary, roomOf(entry.call.command)),
+      );
     } else {
       entry.call.done(message);
     }

@@ -2,11 +2,7 @@
 
 /** Codes that are the client's own, beside the gateway's table `ERRORS`. */
 export type ClientErrorCode =
-  | "timeout"
-  | "disconnected"
-  | "connection_lost"
-  | "too_many_pending"
-  | "token_failed";
+  "timeout" | "disconnected" | "connection_lost" | "too_many_pending" | "token_failed";
 
 /** An `Error` with a code to act on. */
 export interface RoomlineError extends Error {
@@ -28,7 +24,9 @@ export function failure(
   temporary: boolean,
   room: string | null = null,
 ): RoomlineError {
-  const error = new Error(message) as unknown as { -readonly [K in keyof RoomlineError]: RoomlineError[K] };
+  const error = new Error(message) as unknown as {
+    -readonly [K in keyof RoomlineError]: RoomlineError[K];
+  };
   error.name = "RoomlineError";
   error.code = code;
   error.temporary = temporary;

@@ -12,7 +12,13 @@
 import { Backoff } from "./backoff.js";
 import type { Calls } from "./calls.js";
 import type { RoomlineError } from "./errors.js";
-import type { AutomaticRoom, Command, Publication, Subscribed, UnsubscribedPush } from "./messages.js";
+import type {
+  AutomaticRoom,
+  Command,
+  Publication,
+  Subscribed,
+  UnsubscribedPush,
+} from "./messages.js";
 import { Chain } from "./position.js";
 import type { Settings, TokenAnswer } from "./settings.js";
 import type { SubscriptionState } from "./states.js";

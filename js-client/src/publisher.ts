@@ -33,12 +33,7 @@ export class Publisher {
   constructor(private readonly settings: Settings) {}
 
   /** `key`: null for a random one. `accepting`: whether a connection is there or to be expected. */
-  publish(
-    room: string,
-    data: unknown,
-    key: string | null,
-    accepting: boolean,
-  ): Promise<Published> {
+  publish(room: string, data: unknown, key: string | null, accepting: boolean): Promise<Published> {
     const { environment, timeouts, maxPending } = this.settings;
     return new this.PromiseClass<Published>((resolve, reject) => {
       const publishKey = key === null ? environment.randomId() : key;
@@ -62,7 +57,10 @@ export class Publisher {
           backoff: new Backoff(environment.random, this.settings.backoff),
           retryTimer: new Timer(environment, () => this.send(item)),
           deadline: new Timer(environment, () =>
-            this.fail(item, failure("timeout", `not confirmed within ${timeouts.publish} ms`, true)),
+            this.fail(
+              item,
+              failure("timeout", `not confirmed within ${timeouts.publish} ms`, true),
+            ),
           ),
           resolve,
           reject,

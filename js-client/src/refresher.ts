@@ -54,7 +54,10 @@ export class Refresher {
       token!,
       (given) => {
         if (given !== null) this.refresh(given);
-        else this.retry(failure("token_failed", "there is no token to refresh the session with", true));
+        else
+          this.retry(
+            failure("token_failed", "there is no token to refresh the session with", true),
+          );
       },
       (error) => this.retry(error),
     );

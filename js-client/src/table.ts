@@ -5,7 +5,9 @@ export class Table<T> {
 
   get(key: string): T | undefined {
     const name = "$" + key;
-    return Object.prototype.hasOwnProperty.call(this.entries, name) ? this.entries[name] : undefined;
+    return Object.prototype.hasOwnProperty.call(this.entries, name)
+      ? this.entries[name]
+      : undefined;
   }
 
   set(key: string, value: T): void {

@@ -26,10 +26,12 @@ export function askForToken(
   };
   const refuse = (why: string) =>
     finish(() => fail(failure("token_failed", `the token callback ${why}`, true)));
-  const threw = (error: unknown) => refuse(`failed: ${(error && (error as Error).message) || error}`);
+  const threw = (error: unknown) =>
+    refuse(`failed: ${(error && (error as Error).message) || error}`);
   const accept = (token: unknown) => {
     if (token === null || (typeof token === "string" && token)) finish(() => done(token));
-    else refuse(`gave ${token === "" ? "an empty text" : typeof token}, accepted is a token or null`);
+    else
+      refuse(`gave ${token === "" ? "an empty text" : typeof token}, accepted is a token or null`);
   };
   const timer = new Timer(environment, () => refuse(`gave no token within ${timeout} ms`));
   timer.start(timeout);

@@ -11,11 +11,7 @@ export interface SockJSLike {
   close(code?: number, reason?: string): void;
 }
 
-export type SockJSConstructor = new (
-  url: string,
-  protocols?: any,
-  options?: any,
-) => SockJSLike;
+export type SockJSConstructor = new (url: string, protocols?: any, options?: any) => SockJSLike;
 
 export interface TransportListener {
   opened(): void;

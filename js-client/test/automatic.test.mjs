@@ -22,7 +22,10 @@ test("an automatic room is told through the client without a subscribe", () => {
   assert.deepEqual(world.of("connected")[0].rooms, [NOTICES]);
   world.socket.say(notice(2));
   assert.deepEqual(world.told, [2]);
-  assert.deepEqual(world.socket.commands().map(({ type }) => type), ["connect"]);
+  assert.deepEqual(
+    world.socket.commands().map(({ type }) => type),
+    ["connect"],
+  );
 });
 
 test("when its head has not changed nothing was missed", () => {

@@ -143,12 +143,10 @@ test("with several endpoints the next one is tried when one fails or is lost", (
   world.clock.advance(world.clock.next);
   world.clock.advance(20000); // never opens
   world.clock.advance(world.clock.next);
-  assert.deepEqual(world.SockJS.made.map(({ url }) => url), [
-    "http://a",
-    "http://b",
-    "http://c",
-    "http://a",
-  ]);
+  assert.deepEqual(
+    world.SockJS.made.map(({ url }) => url),
+    ["http://a", "http://b", "http://c", "http://a"],
+  );
 });
 
 test("an endpoint that does not open in time is given up", () => {
@@ -487,7 +485,13 @@ test("being sent in circles is slowed down", () => {
 test("an error without an id is told", () => {
   const world = new World();
   world.connect();
-  world.socket.say({ type: "error", id: null, code: "bad_request", reason: "not JSON", temporary: false });
+  world.socket.say({
+    type: "error",
+    id: null,
+    code: "bad_request",
+    reason: "not JSON",
+    temporary: false,
+  });
   assert.equal(world.of("error")[0].code, "bad_request");
 });
 
@@ -516,10 +520,13 @@ test("a ping whose count disagrees recovers every room: the last push was lost",
   world.clock.advance(25000);
   world.socket.say({ type: "pong", id: world.socket.last("ping").id, sent: 1, position: "p2" });
   const again = world.socket.commands("subscribe").slice(2);
-  assert.deepEqual(again.map(({ room, since }) => [room, since]), [
-    [ROOM, "p1"],
-    ["chat.other", "p1"],
-  ]);
+  assert.deepEqual(
+    again.map(({ room, since }) => [room, since]),
+    [
+      [ROOM, "p1"],
+      ["chat.other", "p1"],
+    ],
+  );
   world.socket.say({
     type: "subscribed",
     id: again[0].id,

@@ -2,7 +2,15 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -53,8 +61,12 @@ test("the UMD file is ES5 and adds one global", () => {
   parse(UMD, { ecmaVersion: 5, sourceType: "script" });
   const { page, added } = oldPage();
   assert.deepEqual(added, ["Roomline"]);
-  assert.equal(vm.runInContext("typeof Promise + typeof Object.assign", page), "undefinedundefined");
-  for (const name of EXPORTS) assert.equal(vm.runInContext(`typeof Roomline.${name} !== "undefined"`, page), true, name);
+  assert.equal(
+    vm.runInContext("typeof Promise + typeof Object.assign", page),
+    "undefinedundefined",
+  );
+  for (const name of EXPORTS)
+    assert.equal(vm.runInContext(`typeof Roomline.${name} !== "undefined"`, page), true, name);
 });
 
 test("the UMD file works in an engine of 2012", () => {
@@ -134,7 +146,10 @@ test("the types serve a strict program", (context) => {
     types: [],
   });
   const problems = ts.getPreEmitDiagnostics(compiled);
-  assert.deepEqual(problems.map(({ messageText }) => messageText), []);
+  assert.deepEqual(
+    problems.map(({ messageText }) => messageText),
+    [],
+  );
 });
 
 test("the check fails when dist or the code table is not what the sources give", (context) => {

@@ -40,7 +40,10 @@ test("then gives a promise of what the handler gives, throws, or promises", asyn
   assert.equal(await rejected(1).then(null, (reason) => reason + 1), 2);
   assert.equal(await resolved(1).then(() => resolved(3)), 3);
   assert.equal(await resolved(1).then(() => Promise.resolve(4)), 4);
-  await assert.rejects(Promise.resolve(resolved(1).then(() => rejected(new Error("inner")))), /inner/);
+  await assert.rejects(
+    Promise.resolve(resolved(1).then(() => rejected(new Error("inner")))),
+    /inner/,
+  );
   await assert.rejects(
     Promise.resolve(
       resolved(1).then(() => {
@@ -59,7 +62,10 @@ test("without a handler the outcome passes through", async () => {
 
 test("thenables are adopted, however they behave", async () => {
   assert.equal(await resolved({ then: (done) => done("ok") }), "ok");
-  assert.equal(await resolved({ then: (done) => (done("first"), done("second"), assert.fail()) }), "first");
+  assert.equal(
+    await resolved({ then: (done) => (done("first"), done("second"), assert.fail()) }),
+    "first",
+  );
   await assert.rejects(
     Promise.resolve(
       resolved({

@@ -27,7 +27,13 @@ test("a publish is fulfilled when it is confirmed", async () => {
   const world = connected();
   const promise = world.client.publish(ROOM, { text: "hi" });
   const command = world.socket.last("publish");
-  assert.deepEqual(command, { id: 2, type: "publish", room: ROOM, data: { text: "hi" }, key: "key-1" });
+  assert.deepEqual(command, {
+    id: 2,
+    type: "publish",
+    room: ROOM,
+    data: { text: "hi" },
+    key: "key-1",
+  });
   assert.deepEqual(await outcome(promise), ["pending"]);
   confirm(world, command);
   assert.deepEqual(await promise, { room: ROOM, key: "key-1" });
@@ -35,14 +41,21 @@ test("a publish is fulfilled when it is confirmed", async () => {
 
 test("each publish has its own key, or the one that is given", () => {
   const world = connected();
-  for (const options of [undefined, {}, { key: "mine" }]) void world.client.publish(ROOM, 1, options);
-  assert.deepEqual(world.socket.commands("publish").map(({ key }) => key), ["key-1", "key-2", "mine"]);
+  for (const options of [undefined, {}, { key: "mine" }])
+    void world.client.publish(ROOM, 1, options);
+  assert.deepEqual(
+    world.socket.commands("publish").map(({ key }) => key),
+    ["key-1", "key-2", "mine"],
+  );
 });
 
 test("null, false and 0 are data", () => {
   const world = connected();
   for (const data of [null, false, 0, ""]) void world.client.publish(ROOM, data);
-  assert.deepEqual(world.socket.commands("publish").map(({ data }) => data), [null, false, 0, ""]);
+  assert.deepEqual(
+    world.socket.commands("publish").map(({ data }) => data),
+    [null, false, 0, ""],
+  );
 });
 
 test("what JSON cannot carry is refused", async () => {
@@ -50,7 +63,10 @@ test("what JSON cannot carry is refused", async () => {
   const circle = {};
   circle.circle = circle;
   for (const data of [undefined, () => 1, circle, 1n]) {
-    await assert.rejects(world.client.publish(ROOM, data), { code: "bad_request", temporary: false });
+    await assert.rejects(world.client.publish(ROOM, data), {
+      code: "bad_request",
+      temporary: false,
+    });
   }
   assert.equal(world.socket.commands("publish").length, 0);
 });
@@ -74,7 +90,10 @@ test("a temporary error is retried with the same key", async () => {
     world.clock.advance(wait);
   }
   const commands = world.socket.commands("publish");
-  assert.deepEqual(commands.map(({ key }) => key), Array(4).fill("key-1"));
+  assert.deepEqual(
+    commands.map(({ key }) => key),
+    Array(4).fill("key-1"),
+  );
   assert.equal(new Set(commands.map(({ id }) => id)).size, 4);
   confirm(world, commands.at(-1));
   assert.deepEqual(await promise, { room: ROOM, key: "key-1" });
@@ -115,11 +134,14 @@ test("what is unconfirmed is sent again after a reconnect, in order", async () =
   const offline = world.client.publish(ROOM, 4);
   world.connect();
   const commands = world.socket.commands("publish");
-  assert.deepEqual(commands.map(({ data, key }) => [data, key]), [
-    [1, "key-1"],
-    [3, "key-3"],
-    [4, "key-4"],
-  ]);
+  assert.deepEqual(
+    commands.map(({ data, key }) => [data, key]),
+    [
+      [1, "key-1"],
+      [3, "key-3"],
+      [4, "key-4"],
+    ],
+  );
   for (const command of commands) confirm(world, command);
   await Promise.all([...promises, offline]);
 });
@@ -149,7 +171,10 @@ test("after the overall time-out it is rejected, with the key to try again", asy
 test("the number of unconfirmed publishes is bounded", async () => {
   const world = connected({ maxPending: 3 });
   const promises = [1, 2, 3].map((data) => world.client.publish(ROOM, data));
-  await assert.rejects(world.client.publish(ROOM, 4), { code: "too_many_pending", temporary: true });
+  await assert.rejects(world.client.publish(ROOM, 4), {
+    code: "too_many_pending",
+    temporary: true,
+  });
   confirm(world, world.socket.commands("publish")[0]);
   await promises[0];
   void world.client.publish(ROOM, 5);

@@ -10,7 +10,12 @@ test("a first subscription gives the history and is live", () => {
   const subscription = world.subscribe({ history: 2 });
   assert.equal(subscription.state, "subscribing");
   world.connect();
-  assert.deepEqual(world.socket.last("subscribe"), { id: 2, type: "subscribe", room: ROOM, history: 2 });
+  assert.deepEqual(world.socket.last("subscribe"), {
+    id: 2,
+    type: "subscribe",
+    room: ROOM,
+    history: 2,
+  });
   const history = [publication(1), publication(2)];
   world.subscribed({ position: "p2", head: "p2", publications: history });
   assert.equal(subscription.state, "subscribed");
@@ -143,10 +148,13 @@ test("a position that is lost between two pages is told as lost", () => {
     reason: "evicted",
     publications: fresh,
   });
-  assert.deepEqual(world.of("subscribed").map(({ recovered, reason }) => [recovered, reason]), [
-    [true, null],
-    [false, "evicted"],
-  ]);
+  assert.deepEqual(
+    world.of("subscribed").map(({ recovered, reason }) => [recovered, reason]),
+    [
+      [true, null],
+      [false, "evicted"],
+    ],
+  );
   assert.equal(world.of("subscribed")[1].publications.length, 1);
   world.socket.say(publication(10));
   assert.deepEqual(world.told, [2, 10]);
@@ -170,7 +178,12 @@ for (const reason of ["trimmed", "not_in_log", "evicted", "malformed"]) {
 test("a replaced log means subscribing anew without a position, and saying so", () => {
   const world = World.subscribed({}, { history: 3 });
   world.socket.say({ type: "unsubscribed", room: ROOM, code: "log_reset", reason: "replaced" });
-  assert.deepEqual(world.socket.last("subscribe"), { id: 3, type: "subscribe", room: ROOM, history: 3 });
+  assert.deepEqual(world.socket.last("subscribe"), {
+    id: 3,
+    type: "subscribe",
+    room: ROOM,
+    history: 3,
+  });
   // Lost before it is answered: the application still has to hear of it.
   world.socket.drop();
   world.connect();
@@ -186,7 +199,9 @@ test("a subscription that the gateway ends stays ended", () => {
   world.socket.say({ type: "unsubscribed", room: ROOM, code: "forbidden", reason: "no more" });
   assert.equal(world.subscription.state, "unsubscribed");
   assert.equal(world.subscription.position, "p1");
-  assert.deepEqual(world.of("unsubscribed"), [{ room: ROOM, code: "forbidden", reason: "no more" }]);
+  assert.deepEqual(world.of("unsubscribed"), [
+    { room: ROOM, code: "forbidden", reason: "no more" },
+  ]);
   assert.equal(world.client.subscription(ROOM), null);
   world.socket.drop();
   world.connect();
@@ -229,7 +244,10 @@ test("a temporary error is retried with backoff, from the same position", () => 
     assert.equal(world.socket.commands("subscribe").length, before + 1);
     assert.equal(world.socket.last("subscribe").since, "p1");
   }
-  assert.deepEqual(world.of("room error").map(({ temporary }) => temporary), [true, true, true]);
+  assert.deepEqual(
+    world.of("room error").map(({ temporary }) => temporary),
+    [true, true, true],
+  );
   assert.equal(world.subscription.state, "subscribing");
 });
 
@@ -462,11 +480,14 @@ test("a room token callback that fails is asked again later", async () => {
     await settled();
     world.clock.advance(2000);
   }
-  assert.deepEqual(world.of("room error").map(({ code, temporary }) => [code, temporary]), [
-    ["token_failed", true],
-    ["token_failed", true],
-    ["token_failed", true],
-  ]);
+  assert.deepEqual(
+    world.of("room error").map(({ code, temporary }) => [code, temporary]),
+    [
+      ["token_failed", true],
+      ["token_failed", true],
+      ["token_failed", true],
+    ],
+  );
   assert.match(world.of("room error")[0].message, /offline/);
   assert.equal(world.socket.last("subscribe").token, "t-1");
 });
@@ -492,16 +513,32 @@ test("many rooms are subscribed to a few at a time", () => {
   assert.equal(subscribes().length, 16);
   for (let i = 0; i < 40; i++) {
     const { id, room } = subscribes()[i];
-    world.socket.say({ type: "subscribed", id, room, position: "p0", head: null, publications: [] });
+    world.socket.say({
+      type: "subscribed",
+      id,
+      room,
+      position: "p0",
+      head: null,
+      publications: [],
+    });
   }
-  assert.deepEqual(subscribes().map(({ room }) => room), [...Array(40)].map((_, i) => `chat.${i}`));
+  assert.deepEqual(
+    subscribes().map(({ room }) => room),
+    [...Array(40)].map((_, i) => `chat.${i}`),
+  );
 });
 
 test("history is asked for and not retried", async () => {
   const world = World.subscribed();
   const good = world.subscription.history(2);
   assert.deepEqual(world.socket.last("history"), { id: 3, type: "history", room: ROOM, limit: 2 });
-  world.socket.say({ type: "history", id: 3, room: ROOM, position: "p1", publications: [publication(1)] });
+  world.socket.say({
+    type: "history",
+    id: 3,
+    room: ROOM,
+    position: "p1",
+    publications: [publication(1)],
+  });
   assert.deepEqual(await good, { position: "p1", publications: [publication(1)] });
   const cut = world.subscription.history(2);
   world.socket.drop();

@@ -34,7 +34,15 @@ export class FakeGateway {
     const position = `o${this.log.length + 1}`;
     const previous = this.#heads.get(room) ?? null;
     this.#heads.set(room, position);
-    const entry = { type: "publication", room, position, previous, data, kind: "message", time: null };
+    const entry = {
+      type: "publication",
+      room,
+      position,
+      previous,
+      data,
+      kind: "message",
+      time: null,
+    };
     this.log.push(entry);
     for (const session of this.#sessions) if (session.live.has(room)) this.#push(session, entry);
   }
