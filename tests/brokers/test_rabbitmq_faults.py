@@ -1,11 +1,11 @@
 """The RabbitMQ broker when RabbitMQ is killed, short of memory, silent, or loses the log."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 
 import pytest
 from roomline.broker import BrokerUnavailable, PublishRejected, PublishUnconfirmed
+from roomline.brokers.rabbitmq import RabbitMQBroker
 from roomline.wire import ROOMS_EXCHANGE, Envelope
 
 from tests.brokers.contract import Recorder, numbered, publish_all, publish_at_last
@@ -128,18 +128,28 @@ async def test_an_exchange_deleted_under_feet_is_declared_anew(world: RabbitMQWo
 # Alarms and silence.
 
 
+async def publish_until_blocked(broker: RabbitMQBroker) -> None:
+    """An alarm takes hold a little after it was raised. Every publication ends meanwhile."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await broker.publish(Envelope("chat.lobby", b"meanwhile"))
+            except PublishUnconfirmed:
+                continue
+            except BrokerUnavailable as error:
+                assert "takes no publications" in str(error)  # noqa: PT017
+                return
+
+
 async def test_under_an_alarm_publishing_ends_soon_and_reading_goes_on(world: RabbitMQWorld):
     async with world.running("first", publish_timeout=1.0) as (broker, recorder):
         await publish_all(broker, numbered(5))
         await asyncio.to_thread(world.node.raise_alarm)
+        await publish_until_blocked(broker)
         outcomes = [broker.publish(envelope) for envelope in numbered(100, first=5)]
-        async with asyncio.timeout(5):
-            results = await asyncio.gather(*outcomes, return_exceptions=True)
-        assert {type(result) for result in results} <= {BrokerUnavailable, PublishUnconfirmed}
-        started = time.monotonic()
-        with pytest.raises(BrokerUnavailable, match="takes no publications"):
-            await broker.publish(Envelope("chat.lobby", b"refused at once"))
-        assert time.monotonic() - started < 0.5
+        assert all(outcome.done() for outcome in outcomes), "refused at once"
+        results = await asyncio.gather(*outcomes, return_exceptions=True)
+        assert {type(result) for result in results} == {BrokerUnavailable}
         async with world.running("first") as (_, late):  # reading and declaring go on
             await late.until_caught_up()
             assert late.bodies[:5] == [b"%d" % number for number in range(5)]
@@ -154,10 +164,9 @@ async def test_closing_under_an_alarm_is_bounded(world: RabbitMQWorld):
     await broker.start(Recorder(world.patience), "next")
     await broker.publish(Envelope("chat.lobby", b"1"))
     await asyncio.to_thread(world.node.raise_alarm)
-    stuck = broker.publish(Envelope("chat.lobby", b"2"))
+    await publish_until_blocked(broker)
     async with asyncio.timeout(6):
         await broker.close()
-    assert isinstance(stuck.exception(), PublishUnconfirmed | BrokerUnavailable)
 
 
 async def test_a_silent_rabbitmq_leaves_nothing_hanging(world: RabbitMQWorld):

@@ -235,6 +235,7 @@ class RabbitMQNode:
         """Inside, the node's process is stopped: connections stay open and nothing answers."""
         assert self._server, "the node is not running"
         self._server.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._server.pid, os.WSTOPPED)  # its threads do not stop at once
         try:
             yield
         finally:

@@ -75,9 +75,9 @@ class RabbitMQBroker:
         self._reading = asyncio.create_task(reader.run())
         self._publishing = asyncio.create_task(self._publish_for_ever(begun))
         try:
-            await asyncio.wait({reader.begun, begun})
-            for first_attempt in (reader.begun, begun):
-                first_attempt.result()
+            results = await asyncio.gather(reader.begun, begun, return_exceptions=True)
+            for error in filter(None, results):
+                raise error
         except BaseException:
             await self.close()
             raise
@@ -353,7 +353,9 @@ def _broken(error: BaseException) -> Broken:
     if isinstance(root, exceptions.ConnectionClosed):
         return Broken(f"RabbitMQ closed the connection: {root.reply_text}", root.reply_code)
     undecodable = isinstance(root, exceptions.StreamLostError) and bool(_DECODING.search(text))
-    return Broken(f"no connection to RabbitMQ: {root!r}", undecodable=undecodable)
+    return Broken(
+        f"no connection to RabbitMQ: {type(root).__name__}: {text}", undecodable=undecodable
+    )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
