@@ -197,12 +197,16 @@ PRELUDES = {"xhr_streaming": b"h" * 2048 + b"\n", "eventsource": b"\r\n"}
 
 @asynccontextmanager
 async def streaming(
-    port: int, session: str, name: str = "xhr_streaming", **options: Any
+    port: int,
+    session: str,
+    name: str = "xhr_streaming",
+    headers: dict[str, str] | None = None,
+    **options: Any,
 ) -> AsyncIterator[Stream]:
     """A streaming response whose prelude has been read."""
     async with connected(port, **options) as connection:
         method = "GET" if name == "eventsource" else "POST"
-        response = await connection.request(method, f"{session}/{name}")
+        response = await connection.request(method, f"{session}/{name}", headers=headers)
         assert response.status == 200, response
         assert await connection.chunk() == PRELUDES[name]
         yield Stream(connection, response, name)

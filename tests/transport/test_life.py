@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import socket
+import struct
 from typing import Any
 
 import pytest
@@ -120,7 +122,12 @@ async def test_a_websocket_that_is_never_read_is_ended() -> None:
 
 
 @pytest.mark.parametrize("name", ["xhr_streaming", "eventsource"])
-async def test_a_stream_that_is_never_read_is_ended(name: str) -> None:
+@pytest.mark.parametrize("kernel_helps", [True, False])
+async def test_a_stream_that_is_never_read_is_ended(
+    name: str, kernel_helps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not kernel_helps:
+        monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
     behaviour = Silent()
     options = {"heartbeat_seconds": 0.15, "outbox": 40_000_000, "response_limit": 40_000_000}
     async with (
@@ -372,6 +379,65 @@ async def test_a_peer_leaves_once(way: str) -> None:
         served.close(3500, "again")
         await asyncio.sleep(0.05)
         assert behaviour.left == [served]
+
+
+class Vanishing:
+    """A client that can break its connection without a turn of the event loop."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def ask(self, path: str, body: bytes = b"", length: int = 0) -> None:
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+        self.socket.sendall(head.encode() + body)
+
+
+async def test_what_a_broken_poll_cannot_take_ends_the_session() -> None:
+    behaviour = Silent()
+    async with serving("ours", behaviour) as server:
+        session = server.session()
+        assert await poll(server.port, session) == "o"
+        client = Vanishing(server.port)
+        client.ask(f"{session}/xhr")
+        await asyncio.sleep(0.05)
+        client.socket.close()
+        only(behaviour).send("lost")  # before the server can notice
+        await until(lambda: behaviour.left)
+        assert await poll(server.port, session) == 'c[1002,"Connection interrupted"]'
+
+
+@pytest.mark.parametrize("name", ["xhr", "xhr_streaming"])
+async def test_a_client_that_is_gone_before_it_is_answered_opens_nothing_that_stays(
+    name: str,
+) -> None:
+    behaviour = Silent()
+    async with serving("ours", behaviour) as server:
+        client = Vanishing(server.port)
+        client.ask(f"{server.session()}/{name}", b"1", length=2)
+        await asyncio.sleep(0.05)
+        client.socket.sendall(b"2")
+        client.socket.close()
+        await asyncio.sleep(0.1)
+        assert server.router.sessions == 0
+        assert len(behaviour.left) == len(behaviour.clients)
+        if name == "xhr":
+            assert behaviour.clients == []
+
+
+async def test_a_client_that_leaves_amid_its_body_leaves_nothing_behind() -> None:
+    async with serving("ours", Silent()) as server:
+        session = server.session()
+        assert await poll(server.port, session) == "o"
+        await asyncio.sleep(0.05)
+        before = len(asyncio.all_tasks())
+        for path in (f"{session}/xhr_send", f"{server.session()}/xhr"):
+            client = Vanishing(server.port)
+            client.ask(path, b"1", length=2)
+            await asyncio.sleep(0.05)
+            assert len(asyncio.all_tasks()) > before
+            client.socket.close()
+        await until(lambda: len(asyncio.all_tasks()) <= before, within=1)
 
 
 async def test_a_handshake_that_fails_opens_no_session() -> None:

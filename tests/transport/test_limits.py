@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import struct
 
 import pytest
 
@@ -57,6 +58,23 @@ async def test_a_frame_that_is_too_long_in_parts() -> None:
         assert await client.receive() == Closed(3501, "message too long")
         assert behaviour.refused == [3501]
         await until(lambda: len(behaviour.left) == 1)
+
+
+async def test_a_client_may_finish_what_is_too_long_and_leave_in_order() -> None:
+    async with (
+        serving("ours", Silent(), body_bytes=1000) as server,
+        websocket(server.port, f"{server.session()}/websocket") as client,
+    ):
+        assert await client.receive() == "o"
+        client.connection.writer.write(struct.pack("!BBQ4s", 0x81, 0xFF, 500_000, b"mask"))
+        assert await client.receive() == TOO_LONG
+        for _ in range(50):
+            client.connection.writer.write(b"x" * 10_000)
+            await client.connection.writer.drain()
+        assert await client.receive() == Closed(3501, "message too long")
+        assert not await client.connection.closed(within=0.1), "no reset while it may be reading"
+        client.connection.writer.close()
+        await until(lambda: server.router.sessions == 0)
 
 
 async def test_a_client_that_goes_on_sending_too_much_is_cut() -> None:

@@ -103,7 +103,8 @@ async def test_settings_of_the_application_do_not_get_in_the_way() -> None:
         response = await ask(port, "POST", "/a.b/-c/0/one/xhr", headers=page)
         assert response.body == b"o\n"
         text = "x" * 2000
-        async with streaming(port, "/a.b/-c/0/two") as stream:
+        async with streaming(port, "/a.b/-c/0/two", headers=page) as stream:
+            assert stream.response["Content-Encoding"] is None
             assert await stream.frame() == "o"
             assert await post(port, "/a.b/-c/0/two", text) == 204
             assert await stream.frame() == f'a["{text}"]'

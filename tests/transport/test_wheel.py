@@ -132,3 +132,15 @@ async def test_many_of_one_moment_leave_room_for_others(wheel: Wheel) -> None:
         await asyncio.sleep(0)
     assert {200, 400, 600, 800} <= counts
     assert all(len(item.served) == 1 for item in items)
+
+
+async def test_a_closed_wheel_serves_nobody() -> None:
+    wheel = Wheel(0.01)
+    before, after_ = Item(after(0.02)), Item(after(0.02))
+    wheel.watch(before)
+    wheel.close()
+    wheel.watch(after_)
+    await asyncio.sleep(0.1)
+    assert before.served == after_.served == []
+    assert before.slot is after_.slot is None
+    assert wheel._timer is None

@@ -18,10 +18,12 @@ def network_of(address: str) -> str:
     if ":" not in address:
         return address
     try:
-        packed = ipaddress.IPv6Address(address).packed
+        parsed = ipaddress.IPv6Address(address)
     except ValueError:
         return address
-    return packed[:8].hex()
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return parsed.packed[:8].hex()
 
 
 class Registry:

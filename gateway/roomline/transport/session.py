@@ -38,9 +38,6 @@ class Receiver(Protocol):
     """Whether it takes a frame now. What does not go out at once makes this false for a while,
     and the receiver flushes the session when it is true again."""
 
-    @property
-    def address(self) -> str: ...
-
     def send_control(self, frame: str) -> None:
         """Write a SockJS frame other than messages."""
 
@@ -221,6 +218,8 @@ class Session(BaseSession):
         assert self.handler is not None, "a session opens with its first receiver"
         self.state = OPEN
         self.handler.send_control(framing.OPEN)
+        if self.close_reason is not None:
+            return  # the client has gone already
         self._opening = True
         try:
             self.conn.on_open(None)

@@ -37,9 +37,12 @@ class Wheel:
         self._ready: deque[tuple[Due, int]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._serving: asyncio.Handle | None = None
+        self._closed = False
 
     def watch(self, item: Due) -> None:
         """Watch `item` until its `due`, or from now on for a `due` that has changed."""
+        if self._closed:
+            return
         slot = int(item.due / self._resolution) + 1
         if item.slot is not None:
             if item.slot <= slot:
@@ -65,7 +68,8 @@ class Wheel:
         item.slot = None
 
     def close(self) -> None:
-        """Forget everything and stop the timer."""
+        """Forget everything, now and from now on, and stop the timer."""
+        self._closed = True
         for items in self._slots.values():
             for item in items:
                 item.slot = None
