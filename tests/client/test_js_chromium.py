@@ -64,6 +64,8 @@ async def test_it_continues_after_the_gateway_was_killed(
     await page.add_script_tag(path=SCENARIO)
     module = (DIST / "roomline.mjs").read_text()
     await page.add_script_tag(type="module", content=f"{module}\nwindow.Imported = Roomline;")
+    # A module runs some time after its tag was added.
+    await page.wait_for_function("window.Imported !== undefined")
     await page.evaluate(
         "([url, transport]) => scenario(Imported, url, { transports: [transport] }, report)",
         [gateway.url, transport],
