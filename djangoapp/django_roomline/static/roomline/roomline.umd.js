@@ -244,7 +244,9 @@ function askForToken(environment, timeout, callback, done, fail) {
     var refuse = function (why) {
         return finish(function () { return fail(failure("token_failed", "the token callback ".concat(why), true)); });
     };
-    var threw = function (error) { return refuse("failed: ".concat((error && error.message) || error)); };
+    var threw = function (error) {
+        return refuse("failed: ".concat((error && error.message) || error));
+    };
     var accept = function (token) {
         if (token === null || (typeof token === "string" && token))
             finish(function () { return done(token); });
@@ -270,6 +272,7 @@ function askForToken(environment, timeout, callback, done, fail) {
 
 var EARLIEST = 0.7;
 var LATEST = 0.9;
+var SHORTEST = 1000;
 var LONGEST = 0x7fffffff;
 var Refresher = (function () {
     function Refresher(settings, failed) {
@@ -286,7 +289,8 @@ var Refresher = (function () {
         if (expiresIn === null || !this.settings.token)
             return;
         var share = EARLIEST + (LATEST - EARLIEST) * this.settings.environment.random();
-        this.timer.start(Math.min(LONGEST, Math.floor(1000 * expiresIn * share)));
+        var wait = Math.floor(1000 * expiresIn * share);
+        this.timer.start(Math.min(LONGEST, Math.max(SHORTEST, wait)));
     };
     Refresher.prototype.stop = function () {
         this.calls = null;
@@ -327,7 +331,9 @@ var Table = (function () {
     }
     Table.prototype.get = function (key) {
         var name = "$" + key;
-        return Object.prototype.hasOwnProperty.call(this.entries, name) ? this.entries[name] : undefined;
+        return Object.prototype.hasOwnProperty.call(this.entries, name)
+            ? this.entries[name]
+            : undefined;
     };
     Table.prototype.set = function (key, value) {
         this.entries["$" + key] = value;
@@ -1584,6 +1590,8 @@ var Roomline = (function (_super) {
     Roomline.prototype.connected = function (welcome, calls) {
         this.calls = calls;
         this.rooms.resume(calls, welcome.rooms);
+        if (this.calls !== calls)
+            return;
         this.publisher.resume(calls);
         var session = welcome.session, user = welcome.user, node = welcome.node, limits = welcome.limits;
         var rooms = welcome.rooms.map(function (_a) {
