@@ -64,10 +64,17 @@ async def test_killed_under_load_nothing_confirmed_is_lost_and_order_is_kept(wor
 
 async def test_many_at_once_killed_each_ends_and_says_the_truth(world: RabbitMQWorld):
     async with world.running("first", publish_timeout=5.0) as (broker, recorder):
-        outcomes = [broker.publish(envelope) for envelope in numbered(2000)]
-        await recorder.until_bodies(50)
-        await asyncio.to_thread(world.node.kill)
+        outcomes: list[asyncio.Future[None]] = []
+        killing: asyncio.Task[None] | None = None
+        while killing is None or not killing.done():
+            burst = numbered(100, first=len(outcomes))
+            outcomes += [broker.publish(envelope) for envelope in burst]
+            await asyncio.sleep(0.01)
+            if killing is None and len(recorder.bodies) > 300:
+                killing = asyncio.create_task(asyncio.to_thread(world.node.kill))
         results = await asyncio.gather(*outcomes, return_exceptions=True)
+        assert None in results
+        assert any(isinstance(result, PublishUnconfirmed) for result in results)
         await asyncio.to_thread(world.node.start)
         await publish_at_last(broker, Envelope("chat.lobby", b"end"), world.patience)
         await recorder.until(lambda: b"end" in recorder.bodies)

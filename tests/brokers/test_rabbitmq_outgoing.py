@@ -15,11 +15,15 @@ class Wire:
 
     def __init__(self) -> None:
         self.sent: list[Envelope] = []
+        self.closed = False
 
-    def send(self, envelope: Envelope) -> None:
+    def send(self, envelope: Envelope) -> bool:
+        if self.closed:
+            return False
         if envelope.key == "cannot be encoded":
             raise ValueError("no such character")
         self.sent.append(envelope)
+        return True
 
 
 @pytest.fixture
@@ -147,6 +151,19 @@ async def test_what_cannot_be_encoded_takes_no_tag(outgoing: Outgoing, wire: Wir
     outgoing.confirmed(1, False, True)
     assert ended(bad) is PublishRejected
     assert ended(good) == "confirmed"
+
+
+async def test_closed_before_anybody_said_so(outgoing: Outgoing, wire: Wire):
+    first = publish(outgoing, 1)[0]
+    wire.closed = True
+    unsent = [outgoing.publish(envelope) for envelope in numbered(2, first=1)]
+    outgoing.channel_closed(406, "PRECONDITION_FAILED")
+    assert [ended(future) for future in (first, *unsent)] == [PublishUnconfirmed, None, None]
+    wire.closed = False
+    outgoing.channel_opened(wire.send)
+    assert wire.sent == numbered(3)
+    outgoing.confirmed(2, True, True)
+    assert [ended(future) for future in unsent] == ["confirmed"] * 2
 
 
 async def test_silence_ends_in_the_time_out(outgoing: Outgoing):

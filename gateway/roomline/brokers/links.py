@@ -56,8 +56,9 @@ class Channel(Protocol):
         """Have publications confirmed: `answered(tag, multiple, positive)`,
         `returned(room, message_id, body, reason)`."""
 
-    def publish(self, envelope: Envelope) -> None:
-        """Write one mandatory publication; ValueError if it cannot be encoded."""
+    def publish(self, envelope: Envelope) -> bool:
+        """Write one mandatory publication; False if the AMQP channel is closed and nothing was
+        written, ValueError if it cannot be encoded."""
 
     async def close(self) -> None:
         """Close the AMQP channel alone; bounded."""

@@ -19,8 +19,9 @@ from roomline.broker import (
 from roomline.brokers.topology import NOT_PERMITTED, PRECONDITION_FAILED
 from roomline.wire import MAX_BODY_BYTES, Envelope, InvalidName, check_room, shorten
 
-Send = Callable[[Envelope], None]
-"""Write one publication to an open AMQP channel; ValueError if it cannot be encoded."""
+Send = Callable[[Envelope], bool]
+"""Write one publication to the AMQP channel; False if that is closed and nothing was written,
+ValueError if it cannot be encoded."""
 
 
 @dataclass(slots=True)
@@ -190,10 +191,14 @@ class Outgoing:
             if publication.outcome.done():
                 continue
             try:
-                self._send(publication.envelope)
+                sent = self._send(publication.envelope)
             except ValueError as error:
                 publication.end(PublishRejected(f"the publication cannot be encoded: {error}"))
                 continue
+            if not sent:  # what became of the AMQP channel is about to be reported
+                self._waiting.appendleft(publication)
+                self._send = None
+                break
             self._last_tag += 1
             self._unconfirmed[self._last_tag] = publication
         self._note_idle()

@@ -249,8 +249,10 @@ class _Channel:
         self._raw.add_on_return_callback(on_return)
         await self.call("confirm_delivery", ack_nack_callback=on_answer)
 
-    def publish(self, envelope: Envelope) -> None:
+    def publish(self, envelope: Envelope) -> bool:
         """See `links.Channel`."""
+        if not self._raw.is_open:
+            return False
         try:
             self._raw.basic_publish(
                 ROOMS_EXCHANGE,
@@ -261,6 +263,7 @@ class _Channel:
             )
         except (exceptions.ShortStringTooLong, struct.error) as error:
             raise ValueError(repr(error)) from None
+        return True
 
     async def close(self) -> None:
         """See `links.Channel`."""
