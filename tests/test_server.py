@@ -280,7 +280,9 @@ class TestStrangers:
 
     async def test_no_answer_names_the_software(self, start: Start) -> None:
         gateway = start()
-        for url in (gateway.url + "x", gateway.internal, gateway.internal + "/metrics"):
+        paths = ["", "x", "/info", "/iframe.html", "/000/abc/xhr_send", "/000/abc/websocket"]
+        urls = [gateway.url + path for path in paths]
+        for url in (*urls, gateway.internal, gateway.internal + "/metrics"):
             assert "Server" not in (await fetch(url)).headers
 
     @pytest.mark.parametrize(

@@ -46,6 +46,10 @@ class Handler(PreflightHandler):
     def initialize(self, server: "Endpoint") -> None:
         self.server = server
 
+    def set_default_headers(self) -> None:
+        """Nobody needs to know what serves this."""
+        self.clear_header("Server")
+
     def _execute(self, transforms: Any, *args: Any, **kwargs: Any) -> Any:
         # Streaming responses are written past Tornado's transforms, so there must be none.
         return super()._execute([], *args, **kwargs)

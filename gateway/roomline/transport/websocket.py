@@ -81,6 +81,10 @@ class WebSocket(WebSocketTransport):
 
     # The handshake.
 
+    def set_default_headers(self) -> None:
+        """Nobody needs to know what serves this."""
+        self.clear_header("Server")
+
     def _execute(self, transforms: Any, *args: Any, **kwargs: Any) -> Any:
         # sockjs-tornado checks the handshake here, ahead of `prepare`; Tornado does it as well.
         return WebSocketHandler._execute(self, transforms, *args, **kwargs)
