@@ -75,7 +75,7 @@ $(DEMO_READY): gateway/pyproject.toml djangoapp/pyproject.toml requirements/cons
 
 $(TEST_READY): $(DEMO_READY) requirements/test.txt
 	@echo "Installing the test tools into $(VENV) (once)"
-	@$(PIP) install -c requirements/constraints.txt -r requirements/test.txt
+	@$(PIP) install --use-pep517 -c requirements/constraints.txt -r requirements/test.txt
 	@touch $@
 
 $(JS_READY): js-client/package-lock.json
