@@ -16,8 +16,10 @@ from roomline.brokers.rabbitmq_settings import RabbitMQSettings
 from roomline.brokers.topology import Item, rooms_topology
 from roomline.wire import ROOMS_EXCHANGE, ROOMS_STREAM, Envelope
 
-from tests.brokers.contract import NAMESPACES, Recorder, publish_all
+from tests.brokers.contract import NAMESPACES, Recorder
 from tests.support.rabbitmq import RabbitMQNode
+
+FILLER = Envelope("chat.filler", b"x" * 60_000)
 
 
 class RabbitMQWorld:
@@ -66,9 +68,10 @@ class RabbitMQWorld:
         await asyncio.to_thread(self.delete_stream)
 
     async def trim(self) -> None:
-        filler = Envelope("chat.filler", b"x" * 60_000)
-        async with self.running("next") as (broker, _):
-            await publish_all(broker, [filler] * 50)  # more than is kept
+        async with self.running("next") as (broker, recorder):
+            for count in range(1, 51):  # more than is kept, and so that readers keep up
+                await broker.publish(FILLER)
+                await recorder.until(lambda count=count: len(recorder.entries) >= count)
         for _ in range(50):  # retention runs a little after a segment is full
             async with self.running("first") as (_, recorder):
                 await recorder.until_caught_up()

@@ -9,7 +9,7 @@ from roomline.brokers.rabbitmq import RabbitMQBroker
 from roomline.wire import ROOMS_EXCHANGE, Envelope
 
 from tests.brokers.contract import Recorder, numbered, publish_all, publish_at_last
-from tests.brokers.rabbitmq_world import RabbitMQWorld
+from tests.brokers.rabbitmq_world import FILLER, RabbitMQWorld
 from tests.support.rabbitmq import RabbitMQNode, rabbitmq, rabbitmq_vhost  # noqa: F401
 
 
@@ -116,6 +116,22 @@ async def test_another_log_in_its_place_is_noticed_and_read_from_its_beginning(
         assert recorder.told.index("log_reset") > recorder.told.index("cut_off")
         assert recorder.bodies[5:] == [b"new %d" % number for number in range(10)]
         assert recorder.offsets[5:] == sorted(recorder.offsets[5:])
+
+
+async def test_a_reader_that_retention_overtakes_is_told_and_goes_on(world: RabbitMQWorld):
+    async with world.running("first", prefetch=2) as (broker, recorder):
+        await broker.publish(Envelope("chat.lobby", b"0"))
+        await recorder.until_caught_up()
+        # Not in a thread: nobody reads while this fills the log several times over.
+        with world.plain_channel() as channel:
+            for _ in range(200):
+                channel.basic_publish(ROOMS_EXCHANGE, FILLER.room, FILLER.body, mandatory=True)
+        await broker.publish(Envelope("chat.lobby", b"1"))
+        await recorder.until(lambda: b"1" in recorder.bodies)
+        reset = recorder.told.index("log_reset")
+        assert recorder.told.index("cut_off") < reset
+        assert len(recorder.entries) < 200
+        await recorder.until(lambda: "caught_up" in recorder.told[reset:])
 
 
 async def test_an_exchange_deleted_under_feet_is_declared_anew(world: RabbitMQWorld):

@@ -21,6 +21,18 @@ def test_until_something_was_delivered_reading_begins_where_it_was_asked_to(star
     assert progress.next == 41
 
 
+@pytest.mark.parametrize(
+    ("start", "lacking"),
+    [("first", True), (16, True), (17, True), (18, False), ("next", False), (MOMENT, False)],
+)
+def test_an_entry_that_should_have_come(start, lacking: bool):
+    progress = Progress(start)
+    assert progress.lacks(17) is lacking
+    progress.delivered(entry(20))
+    assert not progress.lacks(20)
+    assert progress.lacks(21)
+
+
 def test_the_same_entry_in_its_place_is_proof():
     progress = Progress("first")
     progress.delivered(entry(5, b"five"))

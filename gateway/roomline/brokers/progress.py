@@ -38,6 +38,11 @@ class Progress:
             return self.beyond
         return self.start if self.last is None else self.last.offset + 1
 
+    def lacks(self, offset: int) -> bool:
+        """Whether an entry at this offset should have been delivered and was not, for certain."""
+        where = self.next
+        return where == "first" or (isinstance(where, int) and offset >= where)
+
     def proof(self, found: Entry | None) -> str | None:
         """Compare what stands at the last entry's offset; None, or why history is lost."""
         assert self.last is not None

@@ -137,15 +137,14 @@ class StreamReader:
         await main.call("queue_declare", queue=ROOMS_STREAM, passive=True)
         if not self.begun.done():
             self.begun.set_result(None)
-        catching_up = asyncio.create_task(self._catch_up(probes, where, end, beyond))
+        attending = asyncio.create_task(self._attend(link, probes, where, end, beyond))
         try:
-            await first_of(main.lost, passed, catching_up)
-            if catching_up.done():
-                catching_up.result()
-                await first_of(main.lost, passed)
+            await first_of(main.lost, passed, attending)
+            if attending.done():
+                attending.result()
         finally:
-            catching_up.cancel()
-            await asyncio.wait({catching_up})
+            attending.cancel()
+            await asyncio.wait({attending})
         if not passed.done():
             raise main.lost.result()
         self._unreadable = 0
@@ -162,6 +161,37 @@ class StreamReader:
             self._progress.restart()
             self._caught_up = False
             self._listener.log_reset(reason)
+
+    async def _attend(
+        self,
+        link: Link,
+        probes: Channel,
+        where: Start,
+        end: asyncio.Future[Entry] | None,
+        beyond: asyncio.Future[Entry] | None,
+    ) -> None:
+        """What is to do beside delivering. Does not return; raises `Broken`."""
+        await self._catch_up(probes, where, end, beyond)
+        while True:
+            last = self._progress.last
+            await asyncio.sleep(self._silence)
+            if self._progress.last is last and not self._careful:
+                await self._look_for_stall(link, last)
+
+    async def _look_for_stall(self, link: Link, last: Entry | None) -> None:
+        """Raise `Broken` if RabbitMQ has entries for us and does not send them.
+
+        It says nothing, ever, to a reader that retention has overtaken.
+        """
+        probes = await link.channel()
+        await probes.call("basic_qos", prefetch_count=1)
+        end = await _first(probes, "last")
+        await _wait(probes, self._silence, end)
+        if end.done() and self._progress.lacks(end.result().offset):
+            await asyncio.sleep(self._silence)  # it may be on its way
+            if self._progress.last is last:
+                raise Broken("RabbitMQ does not send what is in the log: it was trimmed meanwhile")
+        await probes.close()
 
     async def _catch_up(
         self,
