@@ -69,6 +69,9 @@ def test_versions_are_equal(wheels: dict[str, Path]):
 def test_license_is_stated(wheels: dict[str, Path]):
     for wheel in wheels.values():
         assert _metadata(wheel)["License-Expression"] == "MIT"
+        with zipfile.ZipFile(wheel) as archive:
+            name = next(file for file in archive.namelist() if file.endswith("/LICENSE"))
+            assert archive.read(name) == (ROOT / "LICENSE").read_bytes()
 
 
 def test_the_base_needs_no_server(environment: Path):
