@@ -52,8 +52,10 @@ def set_up(level: str, format: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for name in ("pika", "tornado", "asyncio"):
+    for name in ("tornado", "asyncio"):
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+    # It tells each failed connection in eight records; the broker tells the same in a sentence.
+    logging.getLogger("pika").setLevel(logging.WARNING if level == "debug" else logging.CRITICAL)
 
 
 def no_access(handler: object) -> None:
