@@ -5,11 +5,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 9001
-# Put in front of long commands, for instance RUN="nice".
-RUN ?=
 
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
-PYTEST := $(RUN) $(VENV)/bin/python -m pytest
+PYTEST := $(VENV)/bin/python -m pytest
 
 # Stamps: each stands for an installation and is older than what would change it.
 DEMO_READY := $(VENV)/.installed-demo
@@ -17,6 +15,8 @@ TEST_READY := $(VENV)/.installed-test
 JS_READY := js-client/node_modules/.installed
 
 .DELETE_ON_ERROR:
+# Tests share the machine's time with nothing else of ours; pip and npm want the same folders.
+.NOTPARALLEL:
 .PHONY: help demo test test-js test-fast test-slow lint format bench conformance-server packages clean
 
 help: ## what can be made
@@ -39,7 +39,7 @@ test-slow: $(TEST_READY) $(JS_READY) ## the tests with a real broker and a real 
 lint: $(TEST_READY) ## ruff, mypy, import contracts
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" lint-imports --no-cache
+	$(VENV)/bin/lint-imports --no-cache
 	$(VENV)/bin/mypy gateway/roomline djangoapp bench
 
 format: $(TEST_READY) ## let ruff rewrite what it can
@@ -47,7 +47,7 @@ format: $(TEST_READY) ## let ruff rewrite what it can
 	$(VENV)/bin/ruff format .
 
 bench: $(TEST_READY) ## measure the fan-out against a textbook server and a plain socket.send loop
-	$(RUN) $(VENV)/bin/python -m bench $(ARGS)
+	$(VENV)/bin/python -m bench $(ARGS)
 
 conformance-server: $(DEMO_READY) ## the SockJS endpoints that the public protocol suite expects, on PORT
 	@$(VENV)/bin/python -m roomline.transport.conformance --port $(PORT)
@@ -56,7 +56,8 @@ packages: ## Debian packages that the tests need, if their commands are missing
 	@sh scripts/debian-packages
 
 clean: ## remove everything that make has made
-	rm -rf $(VENV) js-client/node_modules .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis djangoapp/demo-data
+	rm -rf js-client/node_modules js-client/build
 	find gateway djangoapp tests bench -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf gateway/*.egg-info djangoapp/*.egg-info gateway/build djangoapp/build
 
