@@ -1,6 +1,8 @@
-"""The dialogues of the pages, said to a running gateway: it answers what the page says."""
+"""What clients say on the pages, said to a running gateway: it answers what the page says."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +14,8 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from tests.docs.pages import snippet
 from tests.support.gateway import Gateway
 
-COVERS = {"dialogue-session", "dialogue-error"}
+DIALOGUES = ("dialogue-session", "dialogue-error")
+COVERS = {*DIALOGUES, "python-client"}
 
 VARYING = {"session", "node", "position", "head", "previous", "time"}
 """Fields whose values no page can know; their type is compared."""
@@ -27,7 +30,7 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
         yield gateway
 
 
-@pytest.mark.parametrize("name", sorted(COVERS))
+@pytest.mark.parametrize("name", DIALOGUES)
 async def test_the_gateway_answers_as_the_page_says(gateway: Gateway, name: str):
     url = gateway.url.replace("http", "ws", 1)
     socket = await websocket_connect(f"{url}/000/dialogue/websocket")
@@ -46,6 +49,19 @@ async def test_the_gateway_answers_as_the_page_says(gateway: Gateway, name: str)
     await _hear(socket, heard, len(expected))
     assert _sorted(heard) == _sorted(expected)
     socket.close()
+
+
+def test_the_python_client(gateway: Gateway):
+    text = snippet("README.rst", "python-client").text
+    address = "http://127.0.0.1:8001/roomline"
+    assert address in text
+    done = subprocess.run(
+        [sys.executable, "-c", text.replace(address, gateway.url)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.stdout == "{'text': 'hello'}\n", done.stderr
 
 
 async def _hear(socket: WebSocketClientConnection, heard: list[dict[str, Any]], count: int) -> None:
