@@ -81,10 +81,11 @@ async def test_a_room_that_is_no_room_is_delivered_as_it_is(world: RabbitMQWorld
 # Entries that nobody can read.
 
 
-async def test_a_key_too_long_for_amqp_is_stepped_past_and_nothing_else_is(world: RabbitMQWorld):
+async def test_keys_too_long_for_amqp_are_stepped_past_and_nothing_else_is(world: RabbitMQWorld):
     async with world.running("first") as (broker, recorder):
         await publish_all(broker, numbered(30))
-        await asyncio.to_thread(world.publish_from_console, "chat." + "k" * 300, b"poison")
+        for _ in range(3):  # so many that the hole they leave looks like a trimmed segment
+            await asyncio.to_thread(world.publish_from_console, "chat." + "k" * 300, b"poison")
         await publish_all(broker, numbered(30, first=30))
         await recorder.until_bodies(60)
         assert recorder.bodies == [b"%d" % number for number in range(60)]

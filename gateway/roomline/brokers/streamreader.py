@@ -17,6 +17,8 @@ PARTITION = 0
 PAUSE = 0.15
 POLL = 0.02
 UNREADABLE_BEFORE_CARE = 2
+ROLL = 2
+"""How far apart neighbours in a stream may be: each segment begins with an offset of its own."""
 SLOW_SILENCE = 3
 """A log that does not answer at all may be starting up: it is given so many times the silence."""
 
@@ -51,6 +53,10 @@ class StreamReader:
         self._attached = False
         self._unreadable = 0
         """How many attempts in a row ended as if an entry were unreadable."""
+        self._jumped_from: int | None = None
+        """The offset from which the stream last went on further on than one would expect."""
+        self._hole_behind: int | None = None
+        """The same, once it was found that nothing is missing there."""
 
     @property
     def _careful(self) -> bool:
@@ -125,12 +131,12 @@ class StreamReader:
         if self._progress.last is not None:
             await self._prove(probes, self._progress.last, end)
         main = await link.channel()
-        passed = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[Broken | None] = asyncio.get_running_loop().create_future()
         await main.call("basic_qos", prefetch_count=1 if self._careful else self._prefetch)
         where = self._progress.next
         if where == "next" and end is not None:
             await self._anchor(probes, end)
-        await main.read(ROOMS_STREAM, where, self._taker(main, passed))
+        await main.read(ROOMS_STREAM, where, self._taker(main, where, ended))
         self._attached = True
         # RabbitMQ agrees before it has looked up where "next" is. It carries out an AMQP channel's
         # methods one by one, so once another one is answered it has.
@@ -139,14 +145,15 @@ class StreamReader:
             self.begun.set_result(None)
         attending = asyncio.create_task(self._attend(link, probes, where, end, beyond))
         try:
-            await first_of(main.lost, passed, attending)
+            await first_of(main.lost, ended, attending)
             if attending.done():
                 attending.result()
         finally:
             attending.cancel()
             await asyncio.wait({attending})
-        if not passed.done():
-            raise main.lost.result()
+        broken = ended.result() if ended.done() else main.lost.result()
+        if broken is not None:
+            raise broken
         self._unreadable = 0
 
     async def _prove(self, probes: Channel, last: Entry, end: asyncio.Future[Entry] | None) -> None:
@@ -156,6 +163,9 @@ class StreamReader:
         if not found.done() and not (end is not None and end.done()):
             await _wait(probes, self._silence * (SLOW_SILENCE - 1), found)
         reason = self._progress.proof(found.result() if found.done() else None)
+        # Retention takes the oldest first: with this entry there, all behind it are.
+        self._hole_behind = None if self._jumped_from is None else last.offset
+        self._jumped_from = None
         if reason is not None:
             _logger.warning("reading the log anew from its beginning: %s", reason)
             self._progress.restart()
@@ -232,27 +242,40 @@ class StreamReader:
             self._caught_up, self._told_cut_off = True, False
             self._listener.caught_up()
 
-    def _taker(self, channel: Channel, passed: asyncio.Future[None]) -> OnEntry:
+    def _taker(
+        self, channel: Channel, where: Start, ended: asyncio.Future[Broken | None]
+    ) -> OnEntry:
         """What is called for each entry of the log: the place where a microsecond counts.
 
-        `passed` is done when the care that this attempt was made with is needed no more.
+        `ended` is done when this attempt has to end: with None when the care that it was made with
+        is needed no more. Retention may overtake a reader; RabbitMQ then goes on at the oldest
+        entry without a word. Streams have holes, so a jump proves nothing, but it makes this
+        attempt end, and the next one looks whether the last entry is still there.
         """
         progress, deliver, careful = self._progress, self._listener.deliver, self._careful
         # Credit is given back in batches; the rest of a batch does no harm unacknowledged.
         batch = 1 if careful else max(1, self._prefetch // 4)
         acknowledged = 0
+        last = progress.last.offset if progress.last is not None else -1
+        expected = last + ROLL if last >= 0 and where != "next" else None
 
         def take(
             tag: int, offset: int, room: str, properties: Mapping[str, Any], body: bytes
         ) -> None:
-            nonlocal acknowledged
+            nonlocal acknowledged, last, expected
             if tag - acknowledged >= batch:
                 acknowledged = tag
                 channel.acknowledge(tag)
-            if progress.last is not None and offset <= progress.last.offset:
+            if offset <= last or self._jumped_from == last:
                 return
-            if careful and not passed.done() and (self._caught_up or progress.passes(offset)):
-                passed.set_result(None)
+            if expected is not None and offset > expected and self._hole_behind != last:
+                self._jumped_from = last
+                if not ended.done():
+                    ended.set_result(Broken(f"the log went on from offset {last} at {offset}"))
+                return
+            if careful and not ended.done() and (self._caught_up or progress.passes(offset)):
+                ended.set_result(None)
+            last, expected = offset, offset + ROLL
             entry = Entry(offset, envelope_of(room, body, properties))
             progress.delivered(entry)
             self._delivered = True
