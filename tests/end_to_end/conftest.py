@@ -55,3 +55,11 @@ def gateways() -> Iterator[Gateways]:
     yield start
     for gateway in started:
         gateway.close()
+
+
+def pair(gateways: Gateways, broker: str, **settings: str) -> tuple[Gateway, Gateway]:
+    """Two gateways on one log, started together."""
+    first, second = (gateways(broker, ready=False, **settings) for _ in range(2))
+    first.wait_until_ready()
+    second.wait_until_ready()
+    return first, second

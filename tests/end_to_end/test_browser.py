@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pika
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.end_to_end.conftest import Gateways
+from tests.end_to_end.conftest import Gateways, pair
 from tests.support.demo import Demo, DemoData, origin
 from tests.support.gateway import Gateway
 from tests.support.proxy import Proxy
@@ -43,8 +44,15 @@ class Site:
 
     def gateway(self, broker: str, *ports: int) -> Gateway:
         """A gateway that takes pages from these ports."""
+        return self._gateways(broker, **self._settings(*ports))
+
+    def gateway_pair(self, broker: str, *ports: int) -> tuple[Gateway, Gateway]:
+        """Two of them on one log."""
+        return pair(self._gateways, broker, **self._settings(*ports))
+
+    def _settings(self, *ports: int) -> dict[str, str]:
         origins = ",".join(origin(port) for port in ports)
-        return self._gateways(broker, **self._data.gateway_settings, ORIGINS=origins)
+        return self._data.gateway_settings | {"ORIGINS": origins}
 
     def demo(self, broker: str, *endpoints: str, port: int) -> str:
         """The address of the room's page, on a Django that names these endpoints."""
@@ -125,7 +133,7 @@ async def keep(page: Page, name: str) -> None:
 async def test_three_pages_chat_through_two_nodes(amqp: str, site: Site) -> None:
     """Two with websocket and one without, on RabbitMQ: the same messages in the same order."""
     ports = free_port(), free_port()
-    nodes = [site.gateway(amqp, *ports) for _ in range(2)]
+    nodes = site.gateway_pair(amqp, *ports)
     urls = [site.demo(amqp, node.url, port=port) for node, port in zip(nodes, ports, strict=True)]
     async with chromium() as browser:
         pages = [
@@ -171,6 +179,14 @@ async def test_three_pages_chat_through_two_nodes(amqp: str, site: Site) -> None
             await shows(page, 26)
             assert (await texts(page))[-1] == "after the reload"
 
+        # Somebody in the broker's console, with nothing but a routing key and a text.
+        with pika.BlockingConnection(pika.URLParameters(amqp)) as connection:
+            connection.channel().basic_publish("rooms", "system.notices", b"Back in <5> minutes")
+        for page in pages:
+            await expect(page.locator("#notice")).to_be_visible()
+            await expect(page.locator("#notice")).to_contain_text("Back in <5> minutes")
+        await keep(pages[2], "notice")
+
         # The first node dies; its page has only that one, and comes back when it does.
         await asyncio.to_thread(nodes[0].kill)
         await expect(pages[0].locator("#state")).not_to_have_attribute("data-state", "connected")
@@ -184,7 +200,7 @@ async def test_three_pages_chat_through_two_nodes(amqp: str, site: Site) -> None
 
 async def test_a_node_dies_and_the_page_goes_on_at_the_other(embedded: str, site: Site) -> None:
     port = free_port()
-    nodes = [site.gateway(embedded, port) for _ in range(2)]
+    nodes = site.gateway_pair(embedded, port)
     url = site.demo(embedded, *[node.url for node in nodes], port=port)
     async with chromium() as browser:
         pages = [await open_page(browser, url) for _ in range(2)]

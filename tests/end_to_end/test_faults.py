@@ -3,15 +3,16 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Set
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import count
 from typing import Any
 
 import pytest
-from roomline.client import Client, CommandRefused, Subscription, Transport
+from roomline.client import Client, CommandRefused, NoAnswer, Subscription, Transport
 from roomline.core.messages import Reconnect
 
-from tests.end_to_end.conftest import Gateways
+from tests.end_to_end.conftest import Gateways, pair
 from tests.support.gateway import Gateway
 from tests.support.rabbitmq import RabbitMQNode
 from tests.support.talk import Talk
@@ -57,12 +58,12 @@ async def followers(
         await asyncio.gather(*tasks)
 
 
-async def publish(clients: list[Client], count: int, *, abreast: int, pace: float = 0.0) -> None:
-    """Publish the numbers below `count`, `abreast` at a time, through the clients in turn.
+async def publish(clients: list[Client], amount: int, *, abreast: int, pace: float = 0.0) -> None:
+    """Publish the numbers below `amount`, `abreast` at a time, through the clients in turn.
 
     Returns when every one is confirmed, however often that had to be tried.
     """
-    numbers = iter(range(count))
+    numbers = iter(range(amount))
 
     async def work() -> None:
         for number in numbers:
@@ -72,19 +73,37 @@ async def publish(clients: list[Client], count: int, *, abreast: int, pace: floa
     await asyncio.gather(*[work() for _ in range(abreast)])
 
 
-async def all_alike(following: list[Follower], count: int) -> None:
-    """Every follower has received the numbers below `count`, each once, all in one order."""
+async def publish_once(talk: Talk, beyond: int, until_done: "asyncio.Task[None]") -> set[int]:
+    """Publish the numbers from `beyond` on, each tried once, while a task runs; the confirmed."""
+    confirmed = set()
+    for number in count(beyond):
+        if until_done.done():
+            return confirmed
+        with suppress(CommandRefused, NoAnswer):
+            await talk.publish(ROOM, number)
+            confirmed.add(number)
+        await asyncio.sleep(0.01)
+    raise AssertionError("unreachable")
+
+
+async def all_alike(
+    following: list[Follower], expected: int, confirmed: Set[int] = frozenset()
+) -> None:
+    """Every follower has received the numbers below `expected` and those `confirmed`, nothing
+    twice, and all of them have it in one order."""
+    everything = confirmed.union(range(expected))
     for follower in following:
         try:
-            await until(lambda f=follower: len(f.received) >= count, within=20)  # type: ignore[misc]
+            await until(lambda f=follower: everything <= set(f.received), within=20)  # type: ignore[misc]
         except TimeoutError:
-            missing = sorted(set(range(count)) - set(follower.received))
+            missing = sorted(everything - set(follower.received))
             pytest.fail(
                 f"{follower.client.transport} has {len(follower.received)}, without {missing[:20]}"
             )
     await asyncio.sleep(0.3)  # time for what should not come
     order = following[0].received
-    assert sorted(order) == list(range(count))
+    assert len(order) == len(set(order))
+    assert sorted(number for number in order if number < expected) == list(range(expected))
     for follower in following:
         assert follower.received == order, follower.client.transport
         assert follower.room.losses == 0, follower.room.reason
@@ -92,7 +111,7 @@ async def all_alike(following: list[Follower], count: int) -> None:
 
 async def test_a_node_is_killed(broker: str, gateways: Gateways) -> None:
     """2,000 publications while one of two nodes is killed: everybody ends with the same ones."""
-    doomed, other = gateways(broker), gateways(broker)
+    doomed, other = pair(gateways, broker)
     async with (
         followers(doomed, other) as following,
         Client([doomed.url, other.url], **FAST) as first,
@@ -111,18 +130,19 @@ async def test_a_node_is_killed(broker: str, gateways: Gateways) -> None:
 
 async def test_a_node_drains(broker: str, gateways: Gateways) -> None:
     """SIGTERM under load, as in a deploy: nobody loses anything, and nobody waits long."""
-    leaving = gateways(broker, DRAIN="2")
-    other = gateways(broker)
+    leaving, other = pair(gateways, broker, DRAIN="2")
     async with (
         followers(leaving, other) as following,
         Client([leaving.url, other.url], **FAST) as first,
         Client(other.url, **FAST) as second,
     ):
-        publishing = asyncio.create_task(publish([first, second], COUNT, abreast=10, pace=0.01))
+        publishing = asyncio.create_task(publish([first, second], COUNT, abreast=10, pace=0.02))
         await until(lambda: min(len(f.received) for f in following) > 300, within=30)
-        assert await asyncio.to_thread(leaving.terminate) == 0
+        ending = asyncio.create_task(asyncio.to_thread(leaving.terminate))
+        await until(lambda: min(f.client.connections for f in following) == 2)
         assert not publishing.done()
         await publishing
+        assert await ending == 0
         await all_alike(following, COUNT)
         for follower in following:
             # Told in time, they left by themselves: no close frame, no lost connection.
@@ -151,14 +171,16 @@ async def test_the_broker_is_killed_and_comes_back(
     amqp: str, rabbitmq: RabbitMQNode, gateways: Gateways
 ) -> None:
     """What was confirmed to its publisher arrives once, on every client, in one order."""
-    nodes = [gateways(amqp), gateways(amqp)]
+    nodes = pair(gateways, amqp)
     async with (
         followers(nodes[0], nodes[1]) as following,
         followers(nodes[1], nodes[0], transports=("websocket",)) as others,
         Client(nodes[0].url, **FAST) as first,
         Client(nodes[1].url, **FAST) as second,
+        Talk.to(nodes[1].url) as careless,
     ):
         publishing = asyncio.create_task(publish([first, second], COUNT, abreast=20))
+        once = asyncio.create_task(publish_once(careless, COUNT, publishing))
         await until(lambda: min(len(f.received) for f in following) > 300, within=30)
         await asyncio.to_thread(rabbitmq.kill)
         assert not publishing.done()
@@ -166,7 +188,9 @@ async def test_the_broker_is_killed_and_comes_back(
         assert [n.get("/healthz").status for n in nodes] == [200, 200]
         await asyncio.to_thread(rabbitmq.start)
         await publishing
-        await all_alike(following + others, COUNT)
+        confirmed = await once
+        assert confirmed
+        await all_alike(following + others, COUNT, confirmed)
         await until(lambda: [n.get("/readyz").status for n in nodes] == [200, 200], within=10)
         # Sockets stayed: the broker's absence is nobody's reason to reconnect.
         assert [f.client.connections for f in following + others] == [1] * 5

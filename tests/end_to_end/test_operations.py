@@ -10,7 +10,7 @@ import pytest
 from roomline.client import Client, Publication
 from roomline.client.session import publications_of
 
-from tests.end_to_end.conftest import Gateways
+from tests.end_to_end.conftest import Gateways, pair
 from tests.support.gateway import Gateway
 from tests.support.rabbitmq import RabbitMQNode
 from tests.support.talk import Talk
@@ -144,7 +144,7 @@ async def test_what_the_exchange_does_not_route_is_returned(amqp: str, gateways:
 
 
 async def test_two_nodes_and_two_publishers_see_one_order(broker: str, gateways: Gateways) -> None:
-    nodes = gateways(broker), gateways(broker)
+    nodes = pair(gateways, broker)
     async with (
         Talk.to(nodes[0].url) as here,
         Talk.to(nodes[1].url, "xhr-streaming") as there,

@@ -19,7 +19,7 @@ from roomline.client.session import publications_of
 from roomline.core.messages import UnsubscribedPush
 from roomline.sqlitelog import SqliteLog
 
-from tests.end_to_end.conftest import Gateways
+from tests.end_to_end.conftest import Gateways, pair
 from tests.support.proxy import Proxy
 from tests.support.talk import Talk
 from tests.support.until import until
@@ -112,7 +112,7 @@ async def test_what_was_missed_comes_once_and_in_order(
 
 
 async def test_a_position_is_good_on_every_node(broker: str, gateways: Gateways) -> None:
-    nodes = gateways(broker), gateways(broker)
+    nodes = pair(gateways, broker)
     async with Talk.to(nodes[0].url) as here, Talk.to(nodes[1].url) as there:
         await here.subscribe(ROOM)
         for number in range(10):
@@ -275,7 +275,7 @@ async def test_a_position_from_a_node_that_is_ahead_is_held(
     embedded: str, gateways: Gateways
 ) -> None:
     """Nothing is guessed and nothing is refused: the node reads up to the position first."""
-    ahead, behind = gateways(embedded), gateways(embedded)
+    ahead, behind = pair(gateways, embedded)
     async with Talk.to(ahead.url) as here, Talk.to(behind.url) as there:
         await here.subscribe(ROOM)
         await here.publish(ROOM, 0)
@@ -449,7 +449,7 @@ async def test_ping_counts_pushes_and_knows_the_end(
 
 async def test_one_key_is_one_publication(broker: str, gateways: Gateways) -> None:
     """Of one principal, in one room, on whatever node and connection."""
-    nodes = gateways(broker), gateways(broker)
+    nodes = pair(gateways, broker)
     ann, bob = "a" * 32, "b" * 32
     async with (
         Talk.to(nodes[0].url) as reader,
