@@ -52,7 +52,7 @@ bench: $(TEST_READY) ## measure the fan-out against a textbook server and a plai
 conformance-server: $(DEMO_READY) ## the SockJS endpoints that the public protocol suite expects, on PORT
 	@$(VENV)/bin/python -m roomline.transport.conformance --port $(PORT)
 
-packages: ## Debian packages that the tests need, if their commands are missing
+packages: ## Debian packages that the tests need, if they are missing
 	@sh scripts/debian-packages
 
 clean: ## remove everything that make has made
