@@ -1,6 +1,7 @@
 """A session with its link and its outbox, and the one write per turn of the loop."""
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 from typing import Protocol
@@ -10,6 +11,8 @@ from roomline.core.link import Link
 from roomline.core.messages import Message, Push
 from roomline.core.outbox import Encoded, Outbox
 from roomline.core.session import Session
+
+log = logging.getLogger(__name__)
 
 
 class Owner(Protocol):
@@ -50,7 +53,12 @@ class Flusher:
         wanted, self._wanted = self._wanted, []
         overflowed, self._overflowed = self._overflowed, set()
         for live in wanted:
-            live.link.flush()
+            try:
+                live.link.flush()
+            except Exception:
+                # It never should; but the others' messages must leave, whatever one link does.
+                log.exception("a link failed to write")
+                overflowed.add(live)
         for live in overflowed:
             self._slow(live)
 
@@ -64,10 +72,10 @@ class LiveSession:
         "closed",
         "link",
         "outbox",
+        "overflowed",
         "sent",
         "session",
         "unconfirmed",
-        "waiting",
         "watched",
     )
 
@@ -83,9 +91,9 @@ class LiveSession:
         """Messages without an id that were queued to this session."""
         self.unconfirmed = 0
         """Publications that wait for the broker's confirmation."""
-        self.waiting = 0
-        """Commands that wait for the node to read further."""
         self.watched = math.inf
+        self.overflowed = False
+        """A message did not fit: nothing after it may be sent, or the client would see a gap."""
         self.closed = False
 
     @property
@@ -113,7 +121,10 @@ class LiveSession:
         self._queue(message)
 
     def _queue(self, message: Encoded) -> None:
+        if self.overflowed:
+            return
         if not self.outbox.items:
             self._flusher.want(self)
         if not self.outbox.put(message):
+            self.overflowed = True
             self._flusher.overflowed(self)

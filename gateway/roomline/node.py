@@ -7,10 +7,9 @@ node never short-cuts, so that every node shows the same order.
 import asyncio
 import contextlib
 import logging
-import math
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from msgspec import Raw
@@ -24,6 +23,7 @@ from roomline.broker import (
 )
 from roomline.core import messages
 from roomline.core import session as effects
+from roomline.core.address import network_of
 from roomline.core.codec import ProtocolError, decode
 from roomline.core.codes import Disconnect, ErrorCode, Unsubscribed
 from roomline.core.counters import Counters
@@ -34,10 +34,11 @@ from roomline.core.link import Link
 from roomline.core.messages import Command
 from roomline.core.outbox import Outbox
 from roomline.core.policy import Policy
+from roomline.core.position import Position
 from roomline.core.rooms import Page, Rooms
 from roomline.core.session import Session
 from roomline.live import Flusher, LiveSession
-from roomline.waiting import READ_THE_LOG, WaitingCommands
+from roomline.waiting import WaitingCommands
 from roomline.wire import Envelope
 
 log = logging.getLogger(__name__)
@@ -45,16 +46,24 @@ log = logging.getLogger(__name__)
 _TICK = 0.25
 """Seconds between two looks at deadlines. Tokens and time-outs need no finer clock."""
 
-_NEED_THE_LOG = READ_THE_LOG | messages.Refresh
+_READ_THE_LOG = messages.Connect | messages.Subscribe | messages.History
+"""Commands whose answer depends on what has been read of the log."""
+_NEED_THE_LOG = _READ_THE_LOG | messages.Refresh
 """Commands that a node refuses while it is cut off: a revocation might be waiting in the log."""
+
+_INTERNAL_ERROR = (1011, "internal error")
+"""The close code of RFC 6455 for what is our fault."""
+_CATCHING_UP = "this node is still reading the log"
+_AHEAD = "this node has not read the log up to that position"
+_UNREAD = "this client has not read what was sent to it"
 
 
 class Node:
     """One gateway process between its transports and the broker.
 
     It is the transports' `Application` and the broker's `Listener`. `name` is shown to clients;
-    `clock` gives seconds since the epoch; `publishers` are the broker users whose statements
-    about sender and kind count, beside the broker's own.
+    `publishers` are the broker users whose statements about sender and kind count, beside the
+    broker's own. `clock` gives seconds since the epoch, `timer` those of a clock that nobody sets.
     """
 
     def __init__(
@@ -66,6 +75,7 @@ class Node:
         name: str,
         publishers: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.counters = Counters()
@@ -77,7 +87,9 @@ class Node:
         self._policy = policy
         self._limits = limits
         self._clock = clock
+        self._timer = timer
         self._new_rooms = Allowances(limits.new_rooms_per_minute / 60, limits.new_rooms_burst)
+        self._rooms_underway: set[str] = set()
         self._flusher = Flusher(self._disconnect_slow)
         self._waiting = WaitingCommands(limits)
         self._deadlines: Deadlines[LiveSession] = Deadlines()
@@ -85,12 +97,12 @@ class Node:
         self._cut_off_since: float | None = None
         self._draining = False
         self._all_left = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
+        self._next_tick: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Begin to read the log from its oldest entry. Raises `BrokerError` if that can never
         work; clients are served once the log has been read."""
-        self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
+        self._next_tick = asyncio.get_running_loop().call_later(_TICK, self._tick)
         await self._broker.start(self, "first")
 
     async def drain(self, seconds: float) -> None:
@@ -114,8 +126,8 @@ class Node:
         """Stop at once. Sessions are closed, unconfirmed publications get a bounded time."""
         self._draining = True
         self._disconnect_all()
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._next_tick is not None:
+            self._next_tick.cancel()
         await self._broker.close()
 
     @property
@@ -150,7 +162,7 @@ class Node:
         """The node's position and the room's latest publications as texts; raises
         `ProtocolError` for a bad or unknown room."""
         self._policy.namespace(room)
-        page = self._page(room, None, limit)
+        page = self._page(room, None, limit, Outbox(self._limits.outbox_bytes))
         return page.position, [item.message.text for item in page.publications]
 
     # What transports call: `Application`, and `Peer` through `LiveSession`.
@@ -171,7 +183,7 @@ class Node:
 
     def receive(self, live: LiveSession, text: str) -> None:
         """One message of a client."""
-        if live.closed:
+        if live.closed or live.overflowed:
             return
         now = self._clock()
         try:
@@ -180,11 +192,14 @@ class Node:
             self._run(live, live.session.refuse(error, now))
             return
         self.counters.commands[type(command).__name__.lower()] += 1
-        if self._cut_off_long(now) and isinstance(command, _NEED_THE_LOG):
-            self._fail(live, command.id, ErrorCode.UNAVAILABLE, "this node cannot read the log now")
-        elif not self._waiting.must_wait(live, command, self._read_to):
-            self._handle(live, command)
-        elif not self._waiting.add(live, command, now):
+        if refusal := live.session.admit(command, now):
+            self._run(live, refusal)
+            return
+        # A ping asks how things stand now. All else keeps its order.
+        queued = live in self._waiting and not isinstance(command, messages.Ping)
+        if not queued and self._answer(live, command, False):
+            return
+        if not self._waiting.add(live, command, len(text), self._timer()):
             self._fail(live, command.id, ErrorCode.CATCHING_UP, "too many commands wait already")
 
     def refused(self, live: LiveSession, code: int, reason: str) -> None:
@@ -209,8 +224,6 @@ class Node:
             self.counters.repeats += 1
         else:
             self.counters.pushes += len(room.subscribers)
-        if offset >= self._waiting.awaited:
-            self._release_waiting()
 
     def caught_up(self) -> None:
         """The log has been read."""
@@ -222,7 +235,7 @@ class Node:
     def cut_off(self, reason: str) -> None:
         """The log cannot be read for now."""
         if self._cut_off_since is None:
-            self._cut_off_since = self._clock()
+            self._cut_off_since = self._timer()
             self.counters.cut_offs += 1
         log.warning("the log cannot be read: %s", reason)
 
@@ -233,31 +246,60 @@ class Node:
         self._caught_up = False
         self.rooms.clear()
         for live in list(self.sessions):
-            for room in list(live.session.subscriptions):
-                self._run(live, live.session.end(room, Unsubscribed.LOG_RESET))
+            with self._sparing_others(live):
+                for room in list(live.session.subscriptions):
+                    self._run(live, live.session.end(room, Unsubscribed.LOG_RESET))
 
     # Commands and their effects.
 
-    @property
-    def _read_to(self) -> float:
-        """The offset up to which commands can be answered; minus infinity while catching up."""
-        return self.rooms.index.last.offset if self._caught_up else -math.inf
-
     def _release_waiting(self) -> None:
-        self._waiting.release(self._read_to, self._clock(), self._answer_waiting)
+        self._waiting.release(self._timer(), self._answer_waiting)
 
-    def _answer_waiting(self, live: LiveSession, command: Command) -> None:
-        # A position that is still ahead now is in no log that this node can read, and the index
-        # will say so.
-        if self._caught_up:
-            self._handle(live, command)
-        else:
-            reason = "this node is still reading the log"
-            self._fail(live, command.id, ErrorCode.CATCHING_UP, reason)
+    def _answer_waiting(self, live: LiveSession, command: Command, overdue: bool) -> bool:
+        with self._sparing_others(live):
+            return self._answer(live, command, overdue)
+        return True
 
-    def _handle(self, live: LiveSession, command: Command) -> None:
-        self._run(live, live.session.handle(command, self._clock()))
-        self._deadlines.watch(live)
+    def _answer(self, live: LiveSession, command: Command, overdue: bool) -> bool:
+        """Answer a command, unless it can be answered better soon and is not `overdue`."""
+        if self._cut_off_long() and isinstance(command, _NEED_THE_LOG):
+            self._fail(live, command.id, ErrorCode.UNAVAILABLE, "this node cannot read the log now")
+            return True
+        obstacle = self._obstacle(live, command)
+        if obstacle is None or (overdue and obstacle is _AHEAD and self._cut_off_since is None):
+            # A position that is still ahead of a node that reads is in no log, and the index
+            # will say so.
+            self._run(live, live.session.handle(command, self._clock()))
+            self._deadlines.watch(live)
+            return True
+        if overdue:
+            self._fail(live, command.id, ErrorCode.CATCHING_UP, obstacle)
+        return overdue
+
+    def _obstacle(self, live: LiveSession, command: Command) -> str | None:
+        """Why a command cannot be answered now."""
+        if isinstance(command, messages.Ping):
+            return None
+        if live.outbox.size > live.outbox.limit // 2:
+            # Replies, pages above all, are for clients that read them.
+            return _UNREAD
+        if not isinstance(command, _READ_THE_LOG):
+            return None
+        if not self._caught_up:
+            return _CATCHING_UP
+        since = command.since if isinstance(command, messages.Subscribe) else None
+        position = Position.parse(since) if since is not None else None
+        return _AHEAD if position is not None and self.rooms.index.ahead(position) else None
+
+    @contextlib.contextmanager
+    def _sparing_others(self, live: LiveSession) -> Iterator[None]:
+        """A defect met by one session, in a loop over many, ends that session alone."""
+        try:
+            yield
+        except Exception:
+            log.exception("session %s has met a defect", live.session.id)
+            self._leave(live)
+            live.link.close(*_INTERNAL_ERROR)
 
     def _run(self, live: LiveSession, todo: Iterable[effects.Effect]) -> None:
         for effect in todo:
@@ -308,7 +350,7 @@ class Node:
         )
 
     def _attach(self, live: LiveSession, effect: effects.Attach) -> None:
-        page = self._page(effect.room, effect.since, effect.history)
+        page = self._page(effect.room, effect.since, effect.history, live.outbox)
         if not page.more:
             self.rooms.room(effect.room).subscribers[live] = None
         reason = page.doubt.code if page.doubt else None
@@ -328,7 +370,7 @@ class Node:
         )
 
     def _recall(self, live: LiveSession, effect: effects.Recall) -> None:
-        page = self._page(effect.room, None, effect.limit)
+        page = self._page(effect.room, None, effect.limit, live.outbox)
         live.send(
             messages.HistoryReply(
                 id=effect.id,
@@ -340,10 +382,9 @@ class Node:
 
     def _append(self, live: LiveSession, effect: effects.Append) -> None:
         room = effect.envelope.room
-        now = self._clock()
-        if not self.rooms.in_log(room) and not self._new_rooms.take(effect.principal, now):
-            reason = f"too many new rooms: {self._limits.new_rooms_per_minute:g} a minute"
-            self._fail(live, effect.id, ErrorCode.LIMIT_REACHED, reason)
+        if not self._may_begin(live, room):
+            reason = f"at most {self._limits.new_rooms_per_minute:g} new rooms a minute"
+            self._fail(live, effect.id, ErrorCode.RATE_LIMITED, reason)
         elif live.unconfirmed >= self._limits.unconfirmed:
             reason = f"at most {self._limits.unconfirmed} publications may wait for confirmation"
             self._fail(live, effect.id, ErrorCode.RATE_LIMITED, reason)
@@ -352,10 +393,26 @@ class Node:
             future = self.publish(effect.envelope)
             future.add_done_callback(partial(self._published, live, effect.id, room))
 
+    def _may_begin(self, live: LiveSession, room: str) -> bool:
+        """Whether this client may publish to a room that the log may not have yet."""
+        if self.rooms.in_log(room) or room in self._rooms_underway:
+            return True
+        principal = live.session.principal
+        if principal is not None and principal.user is not None:
+            name = principal.id
+        else:
+            # Anonymous clients call themselves what they like; addresses are harder to come by.
+            name = network_of(live.link.address)
+        if not self._new_rooms.take(name, self._timer()):
+            return False
+        self._rooms_underway.add(room)
+        return True
+
     def _published(
         self, live: LiveSession, id: int, room: str, future: asyncio.Future[None]
     ) -> None:
         live.unconfirmed -= 1
+        self._rooms_underway.discard(room)
         match _outcome(future):
             case "confirmed":
                 live.send(messages.Published(id=id, room=room))
@@ -377,9 +434,9 @@ class Node:
             self.rooms.room(room).subscribers.pop(live, None)
             self.rooms.leave(room, self._clock())
 
-    def _page(self, room: str, since: str | None, history: int) -> Page:
-        # Half the outbox, so that a page and what comes meanwhile fit together.
-        return self.rooms.page(room, since, history, self._limits.outbox_bytes // 2)
+    def _page(self, room: str, since: str | None, history: int, outbox: Outbox) -> Page:
+        # Half of what is free, so that a page and what comes meanwhile fit together.
+        return self.rooms.page(room, since, history, (outbox.limit - outbox.size) // 2)
 
     # Sending and closing.
 
@@ -414,21 +471,23 @@ class Node:
         """Take a session out of all rooms; it gets nothing more."""
         if not live.closed:
             live.closed = True
+            self._waiting.leave(live)
             for room in live.session.subscriptions:
                 self._detach(live, room)
 
     # Time.
 
-    def _cut_off_long(self, now: float) -> bool:
+    def _cut_off_long(self) -> bool:
         since = self._cut_off_since
-        return since is not None and now - since > self._limits.unreadable_timeout
+        return since is not None and self._timer() - since > self._limits.unreadable_timeout
 
     def _tick(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
+        self._next_tick = asyncio.get_running_loop().call_later(_TICK, self._tick)
         now = self._clock()
         for live in self._deadlines.due(now):
-            self._run(live, live.session.tick(now))
-            self._deadlines.watch(live)
+            with self._sparing_others(live):
+                self._run(live, live.session.tick(now))
+                self._deadlines.watch(live)
         self._release_waiting()
         self.rooms.expire(now)
 

@@ -1,85 +1,62 @@
-"""Commands that wait until the node has read far enough in the log, bounded in count and time."""
+"""Commands that cannot be answered yet: bounded in count, bytes and time."""
 
-import math
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
 from roomline.core.limits import NodeLimits
-from roomline.core.messages import Command, Connect, History, Ping, Subscribe
-from roomline.core.position import Position
+from roomline.core.messages import Command
 from roomline.live import LiveSession
-
-READ_THE_LOG = Connect | Subscribe | History
-"""Commands whose answer depends on what has been read of the log."""
 
 
 class _Waiting(NamedTuple):
-    live: LiveSession
     command: Command
-    awaited: float
+    size: int
     deadline: float
 
 
 class WaitingCommands:
-    """What cannot be answered yet, in the order of arrival.
+    """A queue for each session that has commands waiting, so that its commands keep their order.
 
-    `awaited` is the lowest offset that something waits for, so that reading on costs one
-    comparison an entry.
+    Times are of a monotonic clock, in seconds.
     """
 
     def __init__(self, limits: NodeLimits) -> None:
         self._limits = limits
-        self._waiting: list[_Waiting] = []
-        self.awaited = math.inf
+        self._queues: dict[LiveSession, deque[_Waiting]] = {}
+        self._size = 0
 
-    def must_wait(self, live: LiveSession, command: Command, read_to: float) -> bool:
-        """Whether `command` has to wait while the node has read up to offset `read_to`.
+    def __contains__(self, live: LiveSession) -> bool:
+        return live in self._queues
 
-        Commands wait behind a waiting one of the same session, so that they keep their order.
-        """
-        if isinstance(command, Ping):
+    def add(self, live: LiveSession, command: Command, size: int, now: float) -> bool:
+        """Let `command`, of `size` bytes, wait; False: too much waits already."""
+        queue = self._queues.get(live, ())
+        if len(queue) >= self._limits.waiting or self._size + size > self._limits.waiting_bytes:
             return False
-        return live.waiting > 0 or awaited_offset(command) > read_to
-
-    def add(self, live: LiveSession, command: Command, now: float) -> bool:
-        """Let `command` wait; False: too many do."""
-        full = len(self._waiting) >= self._limits.waiting_in_total
-        if full or live.waiting >= self._limits.waiting:
-            return False
-        live.waiting += 1
-        self._keep(
-            _Waiting(live, command, awaited_offset(command), now + self._limits.waiting_timeout)
-        )
+        deadline = now + self._limits.waiting_timeout
+        self._queues.setdefault(live, deque()).append(_Waiting(command, size, deadline))
+        self._size += size
         return True
 
-    def release(
-        self, read_to: float, now: float, answer: Callable[[LiveSession, Command], None]
-    ) -> None:
-        """Call `answer` for each command that can be answered now, or has waited long enough."""
-        todo, self._waiting = self._waiting, []
-        self.awaited = math.inf
-        blocked: set[LiveSession] = set()
-        for item in todo:
-            live = item.live
-            if live.closed:
-                continue
-            if now < item.deadline and (live in blocked or item.awaited > read_to):
-                blocked.add(live)
-                self._keep(item)
-                continue
-            live.waiting -= 1
-            answer(live, item.command)
+    def leave(self, live: LiveSession) -> None:
+        """The session has ended: forget what it asked."""
+        for item in self._queues.pop(live, ()):
+            self._size -= item.size
 
-    def _keep(self, item: _Waiting) -> None:
-        self._waiting.append(item)
-        self.awaited = min(self.awaited, item.awaited)
+    def release(self, now: float, answer: Callable[[LiveSession, Command, bool], bool]) -> None:
+        """Offer each session's commands, oldest first, until `answer` returns False.
 
-
-def awaited_offset(command: Command) -> float:
-    """The offset that must have been read before `command` can be answered; minus infinity: the
-    log does not matter to it."""
-    if not isinstance(command, READ_THE_LOG):
-        return -math.inf
-    since = command.since if isinstance(command, Subscribe) else None
-    position = Position.parse(since) if since is not None else None
-    return -1 if position is None else position.offset
+        `answer` gets whether the command has waited for as long as it may, and must then answer.
+        """
+        for live in list(self._queues):
+            # Answering may end sessions, this one too.
+            while queue := self._queues.get(live):
+                command, size, deadline = queue[0]
+                if not answer(live, command, now >= deadline):
+                    break
+                if live in self._queues:
+                    queue.popleft()
+                    self._size -= size
+                    if not queue:
+                        del self._queues[live]

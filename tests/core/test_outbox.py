@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from roomline.core.outbox import Encoded, Outbox
 
 
-def test_a_message_is_as_large_as_its_text():
+def test_a_message_is_as_large_as_its_text_in_utf8():
     message = Encoded("héllo")
-    assert (message.text, message.size) == ("héllo", 5)
+    assert (message.text, message.size) == ("héllo", 6)
     assert message.quoted is None
     assert message.frame is None
 

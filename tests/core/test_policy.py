@@ -34,14 +34,14 @@ def room_token(room: str, user_id: str = "7", **claims: bool) -> str:
 
 def test_public() -> None:
     assert POLICY.check_read(principal(None), "public.a", None, NOW) == Access()
-    POLICY.check_write(principal(None), "public.a", None)
+    POLICY.check_write(principal(None), "public.a", None, NOW)
 
 
 def test_authenticated() -> None:
     assert POLICY.check_read(principal(), "authenticated.a", None, NOW) == Access()
     assert "authenticated" in refusal(ErrorCode.FORBIDDEN, "authenticated.a", principal(None))
     with pytest.raises(ProtocolError, match="authenticated clients only"):
-        POLICY.check_write(principal(None), "authenticated.a", None)
+        POLICY.check_write(principal(None), "authenticated.a", None, NOW)
 
 
 def test_none_is_a_ceiling_over_every_token() -> None:
@@ -49,7 +49,7 @@ def test_none_is_a_ceiling_over_every_token() -> None:
     refusal(ErrorCode.FORBIDDEN, "none.a", everything)
     refusal(ErrorCode.FORBIDDEN, "none.a", everything, room_token("none.a", write=True))
     with pytest.raises(ProtocolError):
-        POLICY.check_write(everything, "none.a", Access(NOW, write=True))
+        POLICY.check_write(everything, "none.a", Access(NOW, write_until=NOW + 1), NOW)
 
 
 def test_token_by_grant() -> None:
@@ -58,17 +58,17 @@ def test_token_by_grant() -> None:
     assert POLICY.check_read(reader, "token.x.y", None, NOW) == Access()
     refusal(ErrorCode.ROOM_TOKEN_REQUIRED, "token.b", reader)
     with pytest.raises(ProtocolError, match="no token lets"):
-        POLICY.check_write(reader, "token.a", None)
-    POLICY.check_write(principal(grants=Grants(write=("token.a",))), "token.a", None)
+        POLICY.check_write(reader, "token.a", None, NOW)
+    POLICY.check_write(principal(grants=Grants(write=("token.a",))), "token.a", None, NOW)
 
 
 def test_token_by_room_token() -> None:
     access = POLICY.check_read(principal(), "token.a", room_token("token.a"), NOW)
-    assert access == Access(NOW + 60, write=False)
+    assert access == Access(expires=NOW + 60, write_until=None)
     with pytest.raises(ProtocolError):
-        POLICY.check_write(principal(), "token.a", access)
+        POLICY.check_write(principal(), "token.a", access, NOW)
     access = POLICY.check_read(principal(), "token.a", room_token("token.a", write=True), NOW)
-    POLICY.check_write(principal(), "token.a", access)
+    POLICY.check_write(principal(), "token.a", access, NOW)
 
 
 def test_room_tokens_of_others_for_others_and_late() -> None:
@@ -123,3 +123,19 @@ def test_without_keys_no_token_is_accepted() -> None:
 
 def test_an_anonymous_client_cannot_pass_for_a_user() -> None:
     assert POLICY.authenticate(None, "7", NOW).id != principal("7").id
+
+
+def test_a_room_token_may_be_for_writing_alone() -> None:
+    namespaces = {"open": Namespace(Rule.PUBLIC, Rule.TOKEN, history=10, history_age=60)}
+    policy = Policy(namespaces, KEYS, anonymous=True)
+    access = policy.check_read(principal(), "open.a", room_token("open.a", write=True), NOW)
+    assert access == Access(expires=None, write_until=NOW + 60)
+    policy.check_write(principal(), "open.a", access, NOW)
+    with pytest.raises(ProtocolError):
+        policy.check_write(principal(), "open.a", access, NOW + 60)
+
+
+def test_a_grant_outlives_the_room_token_that_came_with_it() -> None:
+    reader = principal(grants=Grants(read=("token.a",)))
+    access = POLICY.check_read(reader, "token.a", room_token("token.a"), NOW)
+    assert access.expires is None

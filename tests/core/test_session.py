@@ -270,7 +270,7 @@ def test_a_flood_disconnects() -> None:
     session = connected(commands_burst=10, commands_per_second=1)
     effects: list[Effect] = []
     for number in range(100):
-        effects += session.handle(messages.Ping(id=number + 1), NOW)
+        effects += session.admit(messages.Ping(id=number + 1), NOW) or [Report(number + 1)]
         if isinstance(effects[-1], Close):
             break
     assert effects[-1] == Close(Disconnect.FLOOD)

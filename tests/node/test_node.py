@@ -1,6 +1,7 @@
 """roomline.node, with the embedded broker and links that keep what they are given"""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -50,7 +51,8 @@ class Link:
     def close(self, code: int, reason: str) -> None:
         self.closed_with = (code, reason)
         if self.peer is not None:
-            self.flush()
+            with contextlib.suppress(RuntimeError):
+                self.flush()
             self.peer.gone()
 
 
@@ -350,20 +352,206 @@ async def test_who_does_not_leave_is_closed_at_the_end_of_the_drain(node: Node) 
     assert browser.link.closed_with == (3001, "draining")
 
 
-async def test_new_rooms_are_capped_for_each_principal(path: Path) -> None:
+async def test_new_rooms_are_capped_for_each_user(path: Path) -> None:
     node = make_node(path, new_rooms_burst=3, new_rooms_per_minute=0)
     await node.start()
-    one = await Browser(node).connect(client="a" * 32)
+
+    async def user(user_id: str) -> Browser:
+        token = sign_connection(KEYS, user_id, now=time.time(), lifetime=60)
+        return await Browser(node).connect(token=token)
+
+    one = await user("1")
     for number in range(3):
         await one.ask("publish", room=f"chat.{number}", data=1)
     await until(lambda: node.rooms.in_log("chat.2"))
-    assert (await one.ask("publish", room="chat.9", data=1))["code"] == "limit_reached"
+    refused = await one.ask("publish", room="chat.9", data=1)
+    assert (refused["code"], refused["temporary"]) == ("rate_limited", True)
     assert (await one.ask("publish", room="chat.0", data=1))["type"] == "published"
-    again = await Browser(node).connect(client="a" * 32)
-    assert (await again.ask("publish", room="chat.9", data=1))["code"] == "limit_reached"
-    other = await Browser(node).connect(client="b" * 32)
+    again = await user("1")
+    assert (await again.ask("publish", room="chat.9", data=1))["code"] == "rate_limited"
+    other = await user("2")
     assert (await other.ask("publish", room="chat.9", data=1))["type"] == "published"
     await node.close()
+
+
+async def test_anonymous_clients_share_what_their_address_may_begin(path: Path) -> None:
+    node = make_node(path, new_rooms_burst=3, new_rooms_per_minute=0)
+    await node.start()
+    answers = []
+    for number in range(5):
+        stranger = await Browser(node).connect(client=f"{number}" * 32)
+        answers.append((await stranger.ask("publish", room=f"chat.{number}", data=1))["type"])
+    assert answers == ["published"] * 3 + ["error"] * 2
+    await node.close()
+
+
+async def test_a_new_room_is_counted_once_however_much_is_published_at_once(path: Path) -> None:
+    node = make_node(path, new_rooms_burst=1, new_rooms_per_minute=0)
+    await node.start()
+    browser = await Browser(node).connect()
+    ids = [browser.send("publish", room="chat.new", data=number) for number in range(50)]
+    await until(lambda: {m.get("id") for m in browser.link.received} >= set(ids))
+    assert {m["type"] for m in browser.link.received if m.get("id") in ids} == {"published"}
+    await node.close()
+
+
+async def test_asking_for_history_creates_no_room(node: Node) -> None:
+    browser = await Browser(node).connect()
+    before = len(node.rooms)
+    for number in range(50):
+        reply = await browser.ask("history", room=f"chat.{number}")
+        assert reply["publications"] == []
+    assert len(node.rooms) == before
+
+
+async def test_nothing_follows_a_message_that_did_not_fit(path: Path) -> None:
+    """Whoever continues from the last position received must not have missed one before it."""
+    node = make_node(path, outbox_bytes=4000)
+    await node.start()
+    slow = await Browser(node).connect()
+    await slow.ask("subscribe", room="chat.a")
+    slow.link.stuck = True
+    for number in range(10):
+        await node.publish(Envelope("chat.a", b'"%d %s"' % (number, b"x" * 600)))
+    await node.publish(Envelope("chat.a", b'"small"'))
+    slow.link.stuck = False
+    await until(lambda: slow.link.closed_with or len(slow.pushes()) == 11)
+    offsets = [int(m["position"].split(".")[1]) for m in slow.link.received if "position" in m]
+    assert slow.link.closed_with == (3002, "slow")
+    assert offsets == sorted(offsets)
+    assert "small" not in slow.pushes()
+    await node.close()
+
+
+async def test_commands_after_an_overflow_are_not_carried_out(path: Path) -> None:
+    node = make_node(path, outbox_bytes=2000)
+    await node.start()
+    browser = await Browser(node).connect()
+    browser.link.stuck = True
+    for _ in range(200):
+        browser.send("ping")
+    await until(lambda: browser.link.closed_with)
+    assert browser.link.closed_with == (3002, "slow")
+    assert node.counters.commands["ping"] < 50
+    await node.close()
+
+
+async def test_recovering_many_rooms_at_once_waits_for_the_client_to_read(path: Path) -> None:
+    node = make_node(path, outbox_bytes=40_000)
+    await node.start()
+    browser = await Browser(node).connect()
+    position = (await browser.ask("subscribe", room="chat.a"))["position"]
+    await browser.ask("unsubscribe", room="chat.a")
+    rooms = [f"chat.{letter}" for letter in "abcd"]
+    for room in rooms:
+        for number in range(20):
+            await node.publish(Envelope(room, b'"%d %s"' % (number, b"x" * 1000)))
+    await until(lambda: node.rooms.index.last.offset == 80)
+    browser.link.stuck = True
+    ids = [browser.send("subscribe", room=room, since=position) for room in rooms]
+    await asyncio.sleep(0.1)
+    assert browser.link.closed_with is None
+    browser.link.stuck = False
+    browser.link.flush()
+    await until(lambda: {m.get("id") for m in browser.link.received} >= set(ids))
+    replies = [m for m in browser.link.received if m.get("id") in ids]
+    assert [m["id"] for m in replies] == ids
+    assert all(m["recovered"] and m["publications"] for m in replies)
+    await node.close()
+
+
+async def test_a_client_that_does_not_read_is_not_answered_for_ever(path: Path) -> None:
+    node = make_node(path, outbox_bytes=4000, waiting_timeout=0.2)
+    await node.start()
+    browser = await Browser(node).connect()
+    await browser.ask("subscribe", room="chat.a")
+    browser.link.stuck = True
+    for _ in range(4):
+        await node.publish(Envelope("chat.a", b'"%s"' % (b"x" * 500)))
+    await until(lambda: browser.peer.outbox.size > 2000)
+    id = browser.send("subscribe", room="chat.b")
+    await asyncio.sleep(0.7)
+    browser.link.stuck = False
+    browser.link.flush()
+    (reply,) = (m for m in browser.link.received if m.get("id") == id)
+    assert (reply["code"], reply["temporary"]) == ("catching_up", True)
+    await node.close()
+
+
+async def test_a_node_that_was_just_cut_off_does_not_deny_a_position(path: Path) -> None:
+    node = make_node(path, waiting_timeout=0.2)
+    await node.start()
+    browser = await Browser(node).connect()
+    node.cut_off("the cable is out")
+    reply = await browser.ask("subscribe", room="chat.a", since="0.999.000000000000")
+    assert (reply["type"], reply["code"]) == ("error", "catching_up")
+    await node.close()
+
+
+async def test_commands_that_wait_or_fail_count_as_a_flood(path: Path) -> None:
+    node = make_node(path, unreadable_timeout=-1)
+    await node.start()
+    browser = await Browser(node).connect()
+    node.cut_off("the cable is out")
+    for _ in range(5000):
+        browser.send("history", room="chat.a")
+        await asyncio.sleep(0)
+        if browser.link.closed_with:
+            break
+    assert browser.link.closed_with == (3502, "flood")
+    await node.close()
+
+
+async def test_what_waits_is_bounded_in_bytes(path: Path) -> None:
+    node = make_node(path, waiting_bytes=1000)
+    await node.start()
+    browser = await Browser(node).connect()
+    browser.send("subscribe", room="chat.a", since="0.999.000000000000")
+    refused = await browser.ask("publish", room="chat.a", data="x" * 1000)
+    assert refused["code"] == "catching_up"
+    await node.close()
+
+
+async def test_a_position_of_another_partition(node: Node) -> None:
+    browser = await Browser(node).connect()
+    await node.publish(Envelope("chat.a", b"0"))
+    await until(lambda: node.rooms.index.last.offset == 1)
+    position = str(node.rooms.index.last).replace("0.1.", "7.1.")
+    reply = await browser.ask("subscribe", room="chat.a", since=position)
+    assert (reply["recovered"], reply["reason"]) == (False, "not_in_log")
+
+
+async def test_a_wall_clock_that_is_set_back_delays_nothing(path: Path) -> None:
+    wall = [time.time()]
+    broker = EmbeddedBroker(path, POLICY.namespaces)
+    limits = NodeLimits(waiting_timeout=0.2, unreadable_timeout=0.2)
+    node = Node(broker, POLICY, limits, name="n-1", clock=lambda: wall[0])
+    await node.start()
+    browser = await Browser(node).connect()
+    browser.send("subscribe", room="chat.a", since="0.999.000000000000")
+    wall[0] -= 3600
+    await until(lambda: any("recovered" in m for m in browser.link.received), seconds=2)
+    node.cut_off("the cable is out")
+    wall[0] -= 3600
+    await asyncio.sleep(0.3)
+    assert (await browser.ask("subscribe", room="chat.a"))["code"] == "unavailable"
+    await node.close()
+
+
+async def test_a_link_that_fails_harms_nobody_else(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, fine = await Browser(node).connect(), await Browser(node).connect()
+    for browser in (broken, fine):
+        await browser.ask("subscribe", room="chat.a")
+
+    def fail() -> None:
+        raise RuntimeError("no wire")
+
+    broken.link.flush = fail  # type: ignore[method-assign]
+    await node.publish(Envelope("chat.a", b"1"))
+    await until(lambda: fine.pushes() == [1])
+    assert "no wire" in caplog.text
 
 
 async def test_nothing_is_left_of_those_who_left(node: Node) -> None:

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from roomline.transport.registry import Registry, TooManySessions, network_of
+from roomline.core.address import network_of
+from roomline.transport.registry import Registry, TooManySessions
 
 
 def session(name: str, address: str = "192.0.2.1") -> Any:

@@ -21,14 +21,16 @@ class NodeLimits:
     publications_burst: int = 100
     new_rooms_per_minute: float = 30
     new_rooms_burst: int = 100
-    """How many rooms without any publication one principal may publish to."""
+    """How many rooms without any publication one user may publish to, or all anonymous clients
+    of one address together."""
     connect_timeout: float = 10
     """How long a session may stay without an accepted ``connect``."""
     waiting_timeout: float = 5
     """How long a command may wait for the node to read further in the log."""
     waiting: int = 16
     """Commands of one session that may wait so."""
-    waiting_in_total: int = 10_000
+    waiting_bytes: int = 16 << 20
+    """What all waiting commands together may hold."""
     unreadable_timeout: float = 5
     """How long a node that cannot read the log goes on as if it could."""
     history_bytes: int = 256 << 20
@@ -71,7 +73,7 @@ class TokenBucket:
 
 
 class Allowances:
-    """One bucket for each principal, forgotten when full, so that memory follows activity."""
+    """One bucket for each name, forgotten when full, so that memory follows activity."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate = rate
@@ -79,12 +81,12 @@ class Allowances:
         self._buckets: dict[str, TokenBucket] = {}
         self._sweep_at = 1000
 
-    def take(self, principal: str, now: float) -> bool:
-        """Use one of the principal's tokens; False if there is none."""
-        bucket = self._buckets.get(principal)
+    def take(self, name: str, now: float) -> bool:
+        """Use one of the tokens of `name`; False if there is none."""
+        bucket = self._buckets.get(name)
         if bucket is None:
             if len(self._buckets) >= self._sweep_at:
                 self._buckets = {p: b for p, b in self._buckets.items() if not b.full(now)}
                 self._sweep_at = max(1000, 2 * len(self._buckets))
-            bucket = self._buckets[principal] = TokenBucket(self._rate, self._burst, now)
+            bucket = self._buckets[name] = TokenBucket(self._rate, self._burst, now)
         return bucket.take(now)

@@ -12,8 +12,8 @@ class Encoded:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.size = len(text)
-        """What it counts for in an outbox. Characters: near enough to bytes for a bound."""
+        self.size = len(text) if text.isascii() else len(text.encode())
+        """Bytes of the text as UTF-8: what it counts for in an outbox."""
         self.quoted: str | None = None
         self.frame: bytes | None = None
 

@@ -1,7 +1,7 @@
 """Who may connect, read and write: namespaces' rules over the grants of tokens."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -55,10 +55,11 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a room token adds to a subscription: until when, and whether to publish too."""
+    """What a room token gives to a subscription, in seconds since the epoch: until when it lasts
+    (None: as long as the session) and until when it may publish too (None: not by this token)."""
 
     expires: float | None = None
-    write: bool = False
+    write_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +100,29 @@ class Policy:
         """Raise `ProtocolError` unless the principal may read the room, with `token` or without."""
         rule = self.namespace(room).read
         claims = None if token is None else self._room_claims(principal, room, token, now)
+        access = Access(write_until=claims.expires if claims and claims.write else None)
         if room in self.automatic_rooms(principal):
-            return Access()
-        if rule is Rule.TOKEN and claims is not None:
-            return Access(claims.expires, claims.write)
+            return access
         if rule is Rule.TOKEN and principal.user is not None:
-            if not principal.grants.may_read(room):
+            if principal.grants.may_read(room):
+                return access
+            if claims is None:
                 raise ProtocolError(
                     ErrorCode.ROOM_TOKEN_REQUIRED, f"room {room!r} needs a room token to be read"
                 )
-            return Access()
+            return replace(access, expires=claims.expires)
         self._check_simple(rule, principal, room, "read")
-        return Access()
+        return access
 
-    def check_write(self, principal: Principal, room: str, access: Access | None) -> None:
+    def check_write(
+        self, principal: Principal, room: str, access: Access | None, now: float
+    ) -> None:
         """Raise `ProtocolError` unless the principal may publish to the room. `access` is what
         its subscription to that room got, if there is one."""
         rule = self.namespace(room).write
         if rule is Rule.TOKEN and principal.user is not None:
-            if not principal.grants.may_write(room) and not (access and access.write):
+            until = access.write_until if access else None
+            if not principal.grants.may_write(room) and (until is None or now >= until):
                 raise ProtocolError(
                     ErrorCode.FORBIDDEN, f"no token lets this client publish to room {room!r}"
                 )

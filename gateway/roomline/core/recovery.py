@@ -40,11 +40,17 @@ class LogIndex:
             del self._fingerprints[:surplus]
             self._from_beginning = False
 
+    def ahead(self, position: Position) -> bool:
+        """Whether `position` may come from a node that has read further than this one."""
+        return position.partition == self.last.partition and position.offset > self.last.offset
+
     def doubt(self, position: Position) -> Unrecoverable | None:
         """Why `position` cannot be continued from; None: all that follows it was read here."""
         if position == BEGINNING:
             # An empty log has no fingerprint: what this node read must go back to its first entry.
             return None if self._from_beginning is not False else Unrecoverable.TRIMMED
+        if position.partition != self.last.partition:
+            return Unrecoverable.NOT_IN_LOG
         place = bisect_left(self._offsets, position.offset)
         if place < len(self._offsets) and self._offsets[place] == position.offset:
             good = self._fingerprints[place] == position.fingerprint

@@ -75,11 +75,7 @@ class Rooms:
         """The room of that name, whose namespace must be configured."""
         room = self._rooms.get(name)
         if room is None:
-            namespace = self._namespaces[namespace_of(name)]
-            room = Room(name, History(namespace.history, namespace.history_age))
-            # It may have been forgotten: nothing from before that can be vouched for.
-            room.history.evicted = self._forgotten
-            self._rooms[name] = room
+            room = self._rooms[name] = self._fresh(name)
         return room
 
     def append(self, partition: int, offset: int, envelope: Envelope, now: float) -> Room | None:
@@ -110,7 +106,7 @@ class Rooms:
         With the text of a position that can be continued from: what came after it, in pages of
         `max_size`. Otherwise the latest `history` publications, as far as they fit into it.
         """
-        room = self.room(name)
+        room = self._rooms.get(name) or self._fresh(name)  # asking creates nothing
         doubt = None
         if since is not None:
             missed, doubt = self._missed(room, since)
@@ -139,6 +135,13 @@ class Rooms:
         """A subscriber has left room `name`."""
         if room := self._rooms.get(name):
             self._forget_if_empty(room, now)
+
+    def _fresh(self, name: str) -> Room:
+        namespace = self._namespaces[namespace_of(name)]
+        room = Room(name, History(namespace.history, namespace.history_age))
+        # It may have been forgotten: nothing from before that can be vouched for.
+        room.history.evicted = self._forgotten
+        return room
 
     def _missed(
         self, room: Room, since: str

@@ -68,7 +68,6 @@ class Append(NamedTuple):
 
     id: int
     envelope: Envelope
-    principal: str
 
 
 class Recall(NamedTuple):
@@ -140,14 +139,16 @@ class Session:
         ]
         return [effect for room in expired for effect in self.end(room, Unsubscribed.TOKEN_EXPIRED)]
 
+    def admit(self, command: Command, now: float) -> list[Effect]:
+        """Count a command as it arrives. Nothing to do: it may be handled, now or later."""
+        if self._commands.take(now):
+            return []
+        reason = f"at most {self._limits.commands_per_second:g} commands a second"
+        return self.refuse(ProtocolError(ErrorCode.RATE_LIMITED, reason, command.id), now)
+
     def handle(self, command: Command, now: float) -> list[Effect]:
-        """Carry out a command."""
+        """Carry out a command that was admitted."""
         try:
-            if not self._commands.take(now):
-                raise ProtocolError(
-                    ErrorCode.RATE_LIMITED,
-                    f"at most {self._limits.commands_per_second:g} commands a second",
-                )
             if self.principal is None and not isinstance(command, messages.Connect):
                 raise ProtocolError(ErrorCode.NOT_CONNECTED, "the first command must be connect")
             return _HANDLERS[type(command)](self, command, now)
@@ -216,7 +217,7 @@ class Session:
 
     def _publish(self, command: messages.Publish, now: float) -> list[Effect]:
         who = self._who
-        self._policy.check_write(who, command.room, self.subscriptions.get(command.room))
+        self._policy.check_write(who, command.room, self.subscriptions.get(command.room), now)
         if not self._publications.take(now):
             raise ProtocolError(
                 ErrorCode.RATE_LIMITED,
@@ -237,7 +238,7 @@ class Session:
             sender=Sender(who.user.id, who.user.name) if who.user else None,
             key=key,
         )
-        return [Append(command.id, envelope, who.id)]
+        return [Append(command.id, envelope)]
 
     def _history(self, command: messages.History, now: float) -> list[Effect]:
         if command.room not in self.subscriptions:

@@ -1,8 +1,9 @@
 """The sessions of an endpoint: how many there may be, and which id is whose."""
 
-import ipaddress
 from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING
+
+from roomline.core.address import network_of
 
 if TYPE_CHECKING:
     from roomline.transport.session import Session
@@ -10,20 +11,6 @@ if TYPE_CHECKING:
 
 class TooManySessions(Exception):
     """No further session is accepted now, in total or from this address."""
-
-
-def network_of(address: str) -> str:
-    """What counts as one client address: an IPv4 address, or an IPv6 /64 network, of which one
-    subscriber commands every address."""
-    if ":" not in address:
-        return address
-    try:
-        parsed = ipaddress.IPv6Address(address)
-    except ValueError:
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return parsed.packed[:8].hex()
 
 
 class Registry:
