@@ -4,7 +4,7 @@
  *     disconnected --connect()--> connecting --connected--> connected
  *          ^                       ^     `-- failed: wait, next endpoint --'|
  *          |                       `----------- lost: wait, next endpoint --'
- *          `-- disconnect(), a final close, a refusal that is not temporary
+ *          `-- disconnect(), a final close, a refusal that is not temporary, no token for good
  */
 import type { Calls } from "./calls.js";
 import { type RoomlineError } from "./errors.js";
@@ -26,7 +26,8 @@ export interface ConnectorListener {
     connected(welcome: Connected, calls: Calls): void;
     /** There is no session now. Told before `changed`. */
     interrupted(): void;
-    /** The gateway does not want this client back. Told after `changed`. */
+    /** There is no coming back: the gateway, or who gives the tokens, does not want this client.
+     * Told after `changed`. */
     refused(error: RoomlineError): void;
     pushed(message: Incoming): void;
     sounded(position: string, complete: boolean): void;
@@ -63,6 +64,7 @@ export declare class Connector {
     /** The gateway wants this client on another node. */
     private leave;
     private ended;
+    private giveUp;
     private moveOn;
     private wait;
     /** End the session and everything that goes on for it. */

@@ -4,8 +4,8 @@
  *     subscribing --subscribed--> subscribed --gap, new session, log reset--> subscribing
  *          `------ permanent error ------> unsubscribed <------ ended by the gateway ---'
  *
- * A position only ever moves over what was handed to the sink or what the gateway has said to
- * hold nothing of this room. Publications that come while a `subscribe` is unanswered belong to
+ * The proved position only ever moves over what was handed to the sink or what the gateway has said
+ * to hold nothing of this room. Publications that come while a `subscribe` is unanswered belong to
  * the subscription before it: they are ignored, as its reply brings them again.
  */
 import type { Calls } from "./calls.js";
@@ -18,7 +18,7 @@ export interface SubscribeOptions {
     readonly history?: number;
     /** The position to continue from. */
     readonly since?: string;
-    /** A token for this room, or who gives one. */
+    /** A token for this room, or who gives one when the gateway wants one. */
     readonly token?: string | ((room: string) => TokenAnswer);
 }
 /** A subscription was established. */
@@ -57,12 +57,16 @@ export declare class Follower {
     /** Why there is nothing to continue from although there was; null otherwise. */
     private lost;
     private heldToken;
+    /** Whether the gateway has wanted a token; until then the connection's grants may do. */
+    private tokenWanted;
     private stopAsking;
     private readonly backoff;
     private readonly retryTimer;
     constructor(room: string, settings: Settings, sink: FollowerSink);
     /** Up to where everything was told; null: nothing yet. */
     get position(): string | null;
+    /** Whether the right to publish may still have to come, with the room token. */
+    get awaitsAccess(): boolean;
     /** What the application wants of this room. A room that is followed already is subscribed to
      * once more: with history or from a position if that is asked for, else continued. */
     want(options: SubscribeOptions, calls: Calls | null): void;
@@ -78,7 +82,8 @@ export declare class Follower {
     close(): void;
     /** A publication was pushed. */
     receive(publication: Publication): void;
-    /** Pushes may have been lost: get them. */
+    /** Pushes may have been lost, of whatever room: get them. From where a ping has moved, if it
+     * did: a quiet room's proved position may be one that no gateway can check any more. */
     recover(): void;
     /** The log reaches to `position`, and everything of it up to there has arrived. */
     advance(position: string): void;
@@ -94,6 +99,7 @@ export declare class Follower {
     private requestPage;
     private takePage;
     private refused;
+    private fail;
     private retry;
     private end;
     private establish;

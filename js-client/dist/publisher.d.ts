@@ -8,16 +8,21 @@ export interface Published {
 }
 export declare class Publisher {
     private readonly settings;
+    private readonly awaitsAccess;
     private readonly PromiseClass;
     private pending;
     private calls;
-    constructor(settings: Settings);
+    /** `awaitsAccess`: whether the right to publish to a room may still have to come: it comes with
+     * the room's subscription where a room token grants it. `release` must be called when it has. */
+    constructor(settings: Settings, awaitsAccess: (room: string) => boolean);
     /** `key`: null for a random one. `accepting`: whether a connection is there or to be expected. */
     publish(room: string, data: unknown, key: string | null, accepting: boolean): Promise<Published>;
     /** A session has begun: everything unconfirmed is sent, in the order of the calls. */
     resume(calls: Calls): void;
     /** The session is over; what is unconfirmed waits for the next one. */
     suspend(): void;
+    /** A room's subscription stands, or has ended: what has waited for it is sent. */
+    release(room: string): void;
     /** No session will follow. */
     abandon(reason: string): void;
     private send;

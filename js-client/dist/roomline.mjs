@@ -248,8 +248,9 @@ function promiseMaker() {
 
 
 /**
- * Call `callback` and pass its token to `done`, or to `fail` why there is none. Gives a function
- * that ends the wait; then neither is called.
+ * Call `callback` and pass its token to `done`, or to `fail` why there is none: for now, or, if the
+ * application's error has `temporary: false`, for good. Gives a function that ends the wait; then
+ * neither is called.
  */
 function askForToken(environment, timeout, callback, done, fail) {
     let over = false;
@@ -260,8 +261,11 @@ function askForToken(environment, timeout, callback, done, fail) {
         timer.stop();
         action();
     };
-    const refuse = (why) => finish(() => fail(failure("token_failed", `the token callback ${why}`, true)));
-    const threw = (error) => refuse(`failed: ${(error && error.message) || error}`);
+    const refuse = (why, temporary = true) => finish(() => fail(failure("token_failed", `the token callback ${why}`, temporary)));
+    const threw = (error) => {
+        const { message, temporary } = (error || {});
+        refuse(`failed: ${message || error}`, temporary !== false);
+    };
     const accept = (token) => {
         if (token === null || (typeof token === "string" && token))
             finish(() => done(token));
@@ -299,9 +303,12 @@ const SHORTEST = 1000;
 /** Milliseconds. Browsers fire longer timers at once. */
 const LONGEST = 0x7fffffff;
 class Refresher {
-    constructor(settings, failed) {
+    constructor(settings, failed, 
+    /** The application gives no token any more. */
+    refused) {
         this.settings = settings;
         this.failed = failed;
+        this.refused = refused;
         this.calls = null;
         this.stopAsking = () => undefined;
         this.timer = new Timer(settings.environment, () => this.ask());
@@ -328,7 +335,12 @@ class Refresher {
                 this.refresh(given);
             else
                 this.retry(failure("token_failed", "there is no token to refresh the session with", true));
-        }, (error) => this.retry(error));
+        }, (error) => {
+            if (error.temporary)
+                this.retry(error);
+            else
+                this.refused(error);
+        });
     }
     refresh(token) {
         const calls = this.calls;
@@ -654,7 +666,7 @@ class Session {
  *     disconnected --connect()--> connecting --connected--> connected
  *          ^                       ^     `-- failed: wait, next endpoint --'|
  *          |                       `----------- lost: wait, next endpoint --'
- *          `-- disconnect(), a final close, a refusal that is not temporary
+ *          `-- disconnect(), a final close, a refusal that is not temporary, no token for good
  */
 
 
@@ -687,7 +699,7 @@ class Connector {
         this.retryTimer = new Timer(environment, () => this.attempt());
         this.stableTimer = new Timer(environment, () => this.backoff.reset());
         this.leaveTimer = new Timer(environment, () => this.leave());
-        this.refresher = new Refresher(settings, (error) => listener.failed(error));
+        this.refresher = new Refresher(settings, (error) => listener.failed(error), (error) => this.giveUp(error, null, error.message));
     }
     /** SockJS's name of the transport in use, or null. */
     get transport() {
@@ -725,7 +737,9 @@ class Connector {
         }, (error) => {
             if (change !== this.changes)
                 return;
-            if (this.wait(this.backoff.next(), null, error.message))
+            if (!error.temporary)
+                this.giveUp(error, null, error.message);
+            else if (this.wait(this.backoff.next(), null, error.message))
                 this.listener.failed(error);
         });
     }
@@ -764,17 +778,21 @@ class Connector {
     }
     ended({ code, reason, refusal }) {
         const asked = this.leaving && code === DRAINING;
-        this.drop(reason, "connection_lost");
         const error = finalError(code, reason, refusal);
         if (error) {
-            if (this.change("disconnected", code, reason, null))
-                this.listener.refused(error);
+            this.giveUp(error, code, reason);
             return;
         }
+        this.drop(reason, "connection_lost");
         this.moveOn();
         const current = this.wait(asked ? this.backoff.move() : this.backoff.next(), code, reason);
         if (current && refusal)
             this.listener.failed(refusal);
+    }
+    giveUp(error, code, reason) {
+        this.drop(reason, "connection_lost");
+        if (this.change("disconnected", code, reason, null))
+            this.listener.refused(error);
     }
     moveOn() {
         this.endpoint = (this.endpoint + 1) % this.settings.endpoints.length;
@@ -867,8 +885,11 @@ class Emitter {
 
 
 class Publisher {
-    constructor(settings) {
+    /** `awaitsAccess`: whether the right to publish to a room may still have to come: it comes with
+     * the room's subscription where a room token grants it. `release` must be called when it has. */
+    constructor(settings, awaitsAccess) {
         this.settings = settings;
+        this.awaitsAccess = awaitsAccess;
         this.PromiseClass = promiseMaker();
         this.pending = [];
         this.calls = null;
@@ -901,6 +922,7 @@ class Publisher {
                     backoff: new Backoff(environment.random, this.settings.backoff),
                     retryTimer: new Timer(environment, () => this.send(item)),
                     deadline: new Timer(environment, () => this.fail(item, failure("timeout", `not confirmed within ${timeouts.publish} ms`, true))),
+                    held: false,
                     resolve,
                     reject,
                 };
@@ -922,6 +944,12 @@ class Publisher {
         for (const item of this.pending)
             item.retryTimer.stop();
     }
+    /** A room's subscription stands, or has ended: what has waited for it is sent. */
+    release(room) {
+        for (const item of this.pending.slice())
+            if (item.held && item.room === room)
+                this.send(item);
+    }
     /** No session will follow. */
     abandon(reason) {
         for (const item of this.pending.slice())
@@ -931,6 +959,9 @@ class Publisher {
         const calls = this.calls;
         if (!calls)
             return;
+        item.held = this.awaitsAccess(item.room);
+        if (item.held)
+            return;
         calls.send({ type: "publish", room: item.room, data: item.data, key: item.key }, () => {
             if (this.remove(item))
                 item.resolve({ room: item.room, key: item.key });
@@ -939,6 +970,9 @@ class Publisher {
                 return;
             if (error.temporary)
                 item.retryTimer.start(item.backoff.next());
+            // The room token expired while it was on its way, and is being renewed.
+            else if (error.code === "forbidden" && this.awaitsAccess(item.room))
+                item.held = true;
             else
                 this.fail(item, error);
         });
@@ -973,16 +1007,34 @@ function snapshot(data) {
     return text === undefined ? null : { data: JSON.parse(text) };
 }
 
-/** What a client holds of one room's log, and whether the next publication continues it. */
+/**
+ * What a client holds of one room's log, and whether what comes continues it.
+ *
+ * Two positions are kept. Up to the *proved* one everything was told: publications prove it by
+ * their chain, and the gateway's replies. A ping whose count agrees moves another one further, the
+ * *sounded* one, so that a quiet room can be continued although its last publication is long gone
+ * from what gateways hold. But counts agree too when one push was lost and another one doubled.
+ * Hence a sounded position is only a place to try first: what is recovered from there must continue
+ * the head, else it is recovered from the proved one. A room without a known head has nothing to
+ * check that with, and is always continued from the proved position.
+ *
+ * The price: where the gateway cannot say any more what came before (the head was trimmed from the
+ * log), continuity may be reported as lost although it is not. Never the other way round.
+ */
 class Chain {
     constructor() {
         /** Everything of the room up to here was told; null: nothing yet. Opaque. */
-        this.position = null;
-        /** The position of the room's last publication: what the next one's `previous` must be. Null:
-         * there is none in the retained log. Undefined: not known. */
-        this.head = undefined;
-        /** The position before pings moved it. */
         this.proved = null;
+        /** The position of the room's last publication: what the next one's `previous` must be. Null:
+         * there is none in the retained log, which says nothing of what may have been trimmed from it.
+         * Undefined: not known. */
+        this.head = undefined;
+        /** Where pings have moved since; null: nowhere. Only beside a head. */
+        this.sounded = null;
+    }
+    /** Where to continue from; null: there is nothing to continue. */
+    get position() {
+        return this.sounded === null ? this.proved : this.sounded;
     }
     /** Whether this is the last publication once more. */
     repeats(publication) {
@@ -992,27 +1044,43 @@ class Chain {
     continuesWith(publication) {
         return publication.previous === this.head;
     }
+    /** Whether `head`, of another session, proves that the room has not changed since. */
+    endsWith(head) {
+        return head !== null && head === this.head;
+    }
+    /** Whether nothing is missing between what is held and the first page that was recovered from
+     * `position`. */
+    joins(page) {
+        if (this.sounded === null)
+            return true;
+        const first = page.publications[0];
+        if (first)
+            return this.continuesWith(first);
+        // The head is told on the last page only.
+        return page.more !== true && this.endsWith(page.head);
+    }
     /** This publication is told now. */
     take(publication) {
-        this.position = this.proved = this.head = publication.position;
+        this.settle(publication.position, publication.position);
     }
     /** The gateway says where the room stands. */
     settle(position, head) {
-        this.position = this.proved = position;
+        this.proved = position;
+        this.sounded = null;
         this.head = head;
     }
-    /** Counting messages shows that nothing of this room came up to `position`. */
+    /** Counting messages suggests that nothing of this room came up to `position`. */
     advance(position) {
-        this.position = position;
+        if (typeof this.head === "string")
+            this.sounded = position;
     }
-    /** Something is missing, and a count that agreed may have been a coincidence: one message lost
-     * and another one doubled. */
+    /** Something is missing: a count that agreed may have been a coincidence. */
     retreat() {
-        this.position = this.proved;
+        this.sounded = null;
     }
     /** What is held belongs to a log that is no more, or is not wanted. */
     forget() {
-        this.position = this.proved = null;
+        this.proved = this.sounded = null;
         this.head = undefined;
     }
 }
@@ -1023,8 +1091,8 @@ class Chain {
  *     subscribing --subscribed--> subscribed --gap, new session, log reset--> subscribing
  *          `------ permanent error ------> unsubscribed <------ ended by the gateway ---'
  *
- * A position only ever moves over what was handed to the sink or what the gateway has said to
- * hold nothing of this room. Publications that come while a `subscribe` is unanswered belong to
+ * The proved position only ever moves over what was handed to the sink or what the gateway has said
+ * to hold nothing of this room. Publications that come while a `subscribe` is unanswered belong to
  * the subscription before it: they are ignored, as its reply brings them again.
  */
 
@@ -1051,13 +1119,19 @@ class Follower {
         /** Why there is nothing to continue from although there was; null otherwise. */
         this.lost = null;
         this.heldToken = null;
+        /** Whether the gateway has wanted a token; until then the connection's grants may do. */
+        this.tokenWanted = false;
         this.stopAsking = () => undefined;
         this.backoff = new Backoff(settings.environment.random, settings.backoff);
         this.retryTimer = new Timer(settings.environment, () => this.subscribe());
     }
     /** Up to where everything was told; null: nothing yet. */
     get position() {
-        return this.chain.position;
+        return this.chain.proved;
+    }
+    /** Whether the right to publish may still have to come, with the room token. */
+    get awaitsAccess() {
+        return this.state === "subscribing" && this.options.token !== undefined;
     }
     /** What the application wants of this room. A room that is followed already is subscribed to
      * once more: with history or from a position if that is asked for, else continued. */
@@ -1065,6 +1139,7 @@ class Follower {
         this.calls = calls;
         this.options = options;
         this.heldToken = typeof options.token === "string" ? options.token : null;
+        this.tokenWanted = false;
         if (options.since !== undefined)
             this.chain.settle(options.since, undefined);
         else if (options.history)
@@ -1117,7 +1192,8 @@ class Follower {
             this.subscribe();
         }
     }
-    /** Pushes may have been lost: get them. */
+    /** Pushes may have been lost, of whatever room: get them. From where a ping has moved, if it
+     * did: a quiet room's proved position may be one that no gateway can check any more. */
     recover() {
         if (this.live)
             this.subscribe();
@@ -1139,6 +1215,7 @@ class Follower {
         }
         else if (push.code === "token_expired" && typeof this.options.token === "function") {
             this.heldToken = null;
+            this.tokenWanted = true;
             this.subscribe();
         }
         else {
@@ -1152,7 +1229,7 @@ class Follower {
     /** Whether an automatic room needs no `subscribe`: nothing was missed, or nothing is wanted. */
     isToldBy(automatic) {
         if (this.chain.position !== null)
-            return this.chain.head === automatic.head;
+            return this.chain.endsWith(automatic.head);
         return !this.options.history && this.lost === null;
     }
     pause() {
@@ -1169,16 +1246,24 @@ class Follower {
         if (attempt !== this.attempt)
             return;
         const { token } = this.options;
-        if (typeof token !== "function" || this.heldToken !== null) {
+        if (typeof token !== "function" || !this.tokenWanted || this.heldToken !== null) {
             this.requestPage(false);
             return;
         }
         this.stopAsking = askForToken(this.settings.environment, this.settings.timeouts.reply, () => token(this.room), (given) => {
+            // The callback itself may have unsubscribed or disconnected.
+            if (attempt !== this.attempt)
+                return;
             this.heldToken = given;
             this.requestPage(true);
         }, (error) => {
+            if (attempt !== this.attempt)
+                return;
             error.room = this.room;
-            this.retry(error);
+            if (error.temporary)
+                this.retry(error);
+            else
+                this.fail(error);
         });
     }
     /** Ask for what follows the position, or for the history if there is none. */
@@ -1207,6 +1292,11 @@ class Follower {
         const more = reply.more === true;
         const first = !this.paging;
         this.backoff.reset();
+        if (first && reply.recovered === true && !this.chain.joins(reply)) {
+            this.chain.retreat();
+            this.requestPage(false);
+            return;
+        }
         this.paging = more;
         if (reply.recovered !== true) {
             const last = publications[publications.length - 1];
@@ -1236,18 +1326,22 @@ class Follower {
     refused(error, tokenIsFresh) {
         const stale = STALE_TOKEN.indexOf(String(error.code)) >= 0;
         const renewable = stale && typeof this.options.token === "function";
-        if (renewable)
+        if (renewable) {
             this.heldToken = null;
+            this.tokenWanted = true;
+        }
         if (renewable && !tokenIsFresh)
             this.subscribe();
         else if (error.temporary || (renewable && error.code === "token_expired"))
             this.retry(error);
-        else {
-            const attempt = this.attempt;
-            this.sink.failed(error);
-            if (attempt === this.attempt)
-                this.end(String(error.code), error.message);
-        }
+        else
+            this.fail(error);
+    }
+    fail(error) {
+        const attempt = this.attempt;
+        this.sink.failed(error);
+        if (attempt === this.attempt)
+            this.end(String(error.code), error.message);
     }
     retry(error) {
         this.paging = false;
@@ -1295,7 +1389,8 @@ class Subscription extends Emitter {
     get state() {
         return this.current;
     }
-    /** Everything of the room up to here was told: opaque text for `since`; null: nothing yet. */
+    /** Everything of the room up to here was told: opaque text for `since`; null: nothing yet. Of the
+     * last publication or the last (re)connection; see `position.ts` for why pings do not move it. */
     get position() {
         return this.current === "unsubscribed" ? this.last : this.source.position;
     }
@@ -1334,7 +1429,7 @@ class Rooms {
         this.settings = settings;
         this.owner = owner;
         this.followed = new Table();
-        /** Rooms for which an `unsubscribe` is unanswered. */
+        /** Rooms whose latest command is an `unsubscribe` that is unanswered; each has its own mark. */
         this.leaving = new Table();
         this.calls = null;
         this.subscriptionOwner = {
@@ -1354,12 +1449,18 @@ class Rooms {
         const { environment } = this.settings;
         const subscription = new Subscription(room, environment, this.subscriptionOwner, follower);
         entry.subscription = subscription;
+        this.leaving.remove(room);
         follower.want(options, this.calls);
         return subscription;
     }
     subscription(room) {
         const entry = this.followed.get(room);
         return entry ? entry.subscription : null;
+    }
+    /** Whether the right to publish to this room may still have to come, with its subscription. */
+    awaitsAccess(room) {
+        const entry = this.followed.get(room);
+        return entry !== undefined && entry.follower.awaitsAccess;
     }
     /** A session has begun, with these automatic rooms. */
     resume(calls, automatic) {
@@ -1424,6 +1525,8 @@ class Rooms {
         };
         const follower = new Follower(room, this.settings, {
             changed: (state) => {
+                if (state === "subscribed")
+                    this.owner.opened(room);
                 if (entry.subscription)
                     entry.subscription.change(state);
             },
@@ -1434,6 +1537,7 @@ class Rooms {
                 const { subscription } = entry;
                 this.followed.remove(room);
                 entry.subscription = null;
+                this.owner.opened(room);
                 this.tellUnsubscribed(subscription, { room, code, reason });
             },
         });
@@ -1454,15 +1558,20 @@ class Rooms {
             this.followed.remove(room);
             this.leave(room);
         }
+        this.owner.opened(room);
         this.tellUnsubscribed(subscription, { room, code: "left", reason: "unsubscribe() was called" });
     }
     /** Tell the gateway that a room is not wanted. */
     leave(room) {
         if (!this.calls || this.leaving.get(room))
             return;
-        this.leaving.set(room, true);
+        const mark = {};
+        this.leaving.set(room, mark);
         // If it fails, the next publication of the room brings us here again.
-        const answered = () => this.leaving.remove(room);
+        const answered = () => {
+            if (this.leaving.get(room) === mark)
+                this.leaving.remove(room);
+        };
         this.calls.send({ type: "unsubscribe", room }, answered, answered);
     }
     tellUnsubscribed(subscription, event) {
@@ -1477,10 +1586,9 @@ class Rooms {
 /** What the client takes from its surroundings: timers, randomness, a place for stray errors. */
 /** 16 random bytes. */
 function randomBytes() {
-    if (typeof crypto === "object" && crypto)
-        return crypto.getRandomValues(new Uint8Array(16));
-    if (typeof msCrypto === "object" && msCrypto)
-        return msCrypto.getRandomValues(new Uint8Array(16));
+    const source = typeof crypto === "object" ? crypto : typeof msCrypto === "object" ? msCrypto : null;
+    if (source && source.getRandomValues)
+        return source.getRandomValues(new Uint8Array(16));
     // Browsers without a secure source: unique, which keys need, though guessable.
     const bytes = [];
     while (bytes.length < 16)
@@ -1584,9 +1692,10 @@ class Roomline extends Emitter {
         super(settings.environment);
         this.calls = null;
         this.settings = settings;
-        this.publisher = new Publisher(settings);
+        this.publisher = new Publisher(settings, (room) => this.rooms.awaitsAccess(room));
         this.rooms = new Rooms(settings, {
             tell: (name, event) => this.emit(name, event),
+            opened: (room) => this.publisher.release(room),
             publish: (room, data, publishOptions) => this.publish(room, data, publishOptions),
             history: (room, limit) => this.history(room, limit),
         });

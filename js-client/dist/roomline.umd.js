@@ -241,11 +241,13 @@ function askForToken(environment, timeout, callback, done, fail) {
         timer.stop();
         action();
     };
-    var refuse = function (why) {
-        return finish(function () { return fail(failure("token_failed", "the token callback ".concat(why), true)); });
+    var refuse = function (why, temporary) {
+        if (temporary === void 0) { temporary = true; }
+        return finish(function () { return fail(failure("token_failed", "the token callback ".concat(why), temporary)); });
     };
     var threw = function (error) {
-        return refuse("failed: ".concat((error && error.message) || error));
+        var _a = (error || {}), message = _a.message, temporary = _a.temporary;
+        refuse("failed: ".concat(message || error), temporary !== false);
     };
     var accept = function (token) {
         if (token === null || (typeof token === "string" && token))
@@ -275,10 +277,11 @@ var LATEST = 0.9;
 var SHORTEST = 1000;
 var LONGEST = 0x7fffffff;
 var Refresher = (function () {
-    function Refresher(settings, failed) {
+    function Refresher(settings, failed, refused) {
         var _this = this;
         this.settings = settings;
         this.failed = failed;
+        this.refused = refused;
         this.calls = null;
         this.stopAsking = function () { return undefined; };
         this.timer = new Timer(settings.environment, function () { return _this.ask(); });
@@ -305,7 +308,12 @@ var Refresher = (function () {
                 _this.refresh(given);
             else
                 _this.retry(failure("token_failed", "there is no token to refresh the session with", true));
-        }, function (error) { return _this.retry(error); });
+        }, function (error) {
+            if (error.temporary)
+                _this.retry(error);
+            else
+                _this.refused(error);
+        });
     };
     Refresher.prototype.refresh = function (token) {
         var _this = this;
@@ -641,7 +649,7 @@ var Connector = (function () {
         this.retryTimer = new Timer(environment, function () { return _this.attempt(); });
         this.stableTimer = new Timer(environment, function () { return _this.backoff.reset(); });
         this.leaveTimer = new Timer(environment, function () { return _this.leave(); });
-        this.refresher = new Refresher(settings, function (error) { return listener.failed(error); });
+        this.refresher = new Refresher(settings, function (error) { return listener.failed(error); }, function (error) { return _this.giveUp(error, null, error.message); });
     }
     Object.defineProperty(Connector.prototype, "transport", {
         get: function () {
@@ -681,7 +689,9 @@ var Connector = (function () {
         }, function (error) {
             if (change !== _this.changes)
                 return;
-            if (_this.wait(_this.backoff.next(), null, error.message))
+            if (!error.temporary)
+                _this.giveUp(error, null, error.message);
+            else if (_this.wait(_this.backoff.next(), null, error.message))
                 _this.listener.failed(error);
         });
     };
@@ -721,17 +731,21 @@ var Connector = (function () {
     Connector.prototype.ended = function (_a) {
         var code = _a.code, reason = _a.reason, refusal = _a.refusal;
         var asked = this.leaving && code === DRAINING;
-        this.drop(reason, "connection_lost");
         var error = finalError(code, reason, refusal);
         if (error) {
-            if (this.change("disconnected", code, reason, null))
-                this.listener.refused(error);
+            this.giveUp(error, code, reason);
             return;
         }
+        this.drop(reason, "connection_lost");
         this.moveOn();
         var current = this.wait(asked ? this.backoff.move() : this.backoff.next(), code, reason);
         if (current && refusal)
             this.listener.failed(refusal);
+    };
+    Connector.prototype.giveUp = function (error, code, reason) {
+        this.drop(reason, "connection_lost");
+        if (this.change("disconnected", code, reason, null))
+            this.listener.refused(error);
     };
     Connector.prototype.moveOn = function () {
         this.endpoint = (this.endpoint + 1) % this.settings.endpoints.length;
@@ -806,8 +820,9 @@ var Emitter = (function () {
 }());
 
 var Publisher = (function () {
-    function Publisher(settings) {
+    function Publisher(settings, awaitsAccess) {
         this.settings = settings;
+        this.awaitsAccess = awaitsAccess;
         this.PromiseClass = promiseMaker();
         this.pending = [];
         this.calls = null;
@@ -842,6 +857,7 @@ var Publisher = (function () {
                     deadline: new Timer(environment, function () {
                         return _this.fail(item_1, failure("timeout", "not confirmed within ".concat(timeouts.publish, " ms"), true));
                     }),
+                    held: false,
                     resolve: resolve,
                     reject: reject,
                 };
@@ -865,6 +881,13 @@ var Publisher = (function () {
             item.retryTimer.stop();
         }
     };
+    Publisher.prototype.release = function (room) {
+        for (var _i = 0, _a = this.pending.slice(); _i < _a.length; _i++) {
+            var item = _a[_i];
+            if (item.held && item.room === room)
+                this.send(item);
+        }
+    };
     Publisher.prototype.abandon = function (reason) {
         for (var _i = 0, _a = this.pending.slice(); _i < _a.length; _i++) {
             var item = _a[_i];
@@ -876,6 +899,9 @@ var Publisher = (function () {
         var calls = this.calls;
         if (!calls)
             return;
+        item.held = this.awaitsAccess(item.room);
+        if (item.held)
+            return;
         calls.send({ type: "publish", room: item.room, data: item.data, key: item.key }, function () {
             if (_this.remove(item))
                 item.resolve({ room: item.room, key: item.key });
@@ -884,6 +910,8 @@ var Publisher = (function () {
                 return;
             if (error.temporary)
                 item.retryTimer.start(item.backoff.next());
+            else if (error.code === "forbidden" && _this.awaitsAccess(item.room))
+                item.held = true;
             else
                 _this.fail(item, error);
         });
@@ -920,31 +948,51 @@ function snapshot(data) {
 
 var Chain = (function () {
     function Chain() {
-        this.position = null;
-        this.head = undefined;
         this.proved = null;
+        this.head = undefined;
+        this.sounded = null;
     }
+    Object.defineProperty(Chain.prototype, "position", {
+        get: function () {
+            return this.sounded === null ? this.proved : this.sounded;
+        },
+        enumerable: false,
+        configurable: true
+    });
     Chain.prototype.repeats = function (publication) {
         return publication.position === this.head;
     };
     Chain.prototype.continuesWith = function (publication) {
         return publication.previous === this.head;
     };
+    Chain.prototype.endsWith = function (head) {
+        return head !== null && head === this.head;
+    };
+    Chain.prototype.joins = function (page) {
+        if (this.sounded === null)
+            return true;
+        var first = page.publications[0];
+        if (first)
+            return this.continuesWith(first);
+        return page.more !== true && this.endsWith(page.head);
+    };
     Chain.prototype.take = function (publication) {
-        this.position = this.proved = this.head = publication.position;
+        this.settle(publication.position, publication.position);
     };
     Chain.prototype.settle = function (position, head) {
-        this.position = this.proved = position;
+        this.proved = position;
+        this.sounded = null;
         this.head = head;
     };
     Chain.prototype.advance = function (position) {
-        this.position = position;
+        if (typeof this.head === "string")
+            this.sounded = position;
     };
     Chain.prototype.retreat = function () {
-        this.position = this.proved;
+        this.sounded = null;
     };
     Chain.prototype.forget = function () {
-        this.position = this.proved = null;
+        this.proved = this.sounded = null;
         this.head = undefined;
     };
     return Chain;
@@ -966,13 +1014,21 @@ var Follower = (function () {
         this.paging = false;
         this.lost = null;
         this.heldToken = null;
+        this.tokenWanted = false;
         this.stopAsking = function () { return undefined; };
         this.backoff = new Backoff(settings.environment.random, settings.backoff);
         this.retryTimer = new Timer(settings.environment, function () { return _this.subscribe(); });
     }
     Object.defineProperty(Follower.prototype, "position", {
         get: function () {
-            return this.chain.position;
+            return this.chain.proved;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Object.defineProperty(Follower.prototype, "awaitsAccess", {
+        get: function () {
+            return this.state === "subscribing" && this.options.token !== undefined;
         },
         enumerable: false,
         configurable: true
@@ -981,6 +1037,7 @@ var Follower = (function () {
         this.calls = calls;
         this.options = options;
         this.heldToken = typeof options.token === "string" ? options.token : null;
+        this.tokenWanted = false;
         if (options.since !== undefined)
             this.chain.settle(options.since, undefined);
         else if (options.history)
@@ -1045,6 +1102,7 @@ var Follower = (function () {
         }
         else if (push.code === "token_expired" && typeof this.options.token === "function") {
             this.heldToken = null;
+            this.tokenWanted = true;
             this.subscribe();
         }
         else {
@@ -1060,7 +1118,7 @@ var Follower = (function () {
     });
     Follower.prototype.isToldBy = function (automatic) {
         if (this.chain.position !== null)
-            return this.chain.head === automatic.head;
+            return this.chain.endsWith(automatic.head);
         return !this.options.history && this.lost === null;
     };
     Follower.prototype.pause = function () {
@@ -1077,16 +1135,23 @@ var Follower = (function () {
         if (attempt !== this.attempt)
             return;
         var token = this.options.token;
-        if (typeof token !== "function" || this.heldToken !== null) {
+        if (typeof token !== "function" || !this.tokenWanted || this.heldToken !== null) {
             this.requestPage(false);
             return;
         }
         this.stopAsking = askForToken(this.settings.environment, this.settings.timeouts.reply, function () { return token(_this.room); }, function (given) {
+            if (attempt !== _this.attempt)
+                return;
             _this.heldToken = given;
             _this.requestPage(true);
         }, function (error) {
+            if (attempt !== _this.attempt)
+                return;
             error.room = _this.room;
-            _this.retry(error);
+            if (error.temporary)
+                _this.retry(error);
+            else
+                _this.fail(error);
         });
     };
     Follower.prototype.requestPage = function (tokenIsFresh) {
@@ -1114,6 +1179,11 @@ var Follower = (function () {
         var more = reply.more === true;
         var first = !this.paging;
         this.backoff.reset();
+        if (first && reply.recovered === true && !this.chain.joins(reply)) {
+            this.chain.retreat();
+            this.requestPage(false);
+            return;
+        }
         this.paging = more;
         if (reply.recovered !== true) {
             var last = publications[publications.length - 1];
@@ -1143,18 +1213,22 @@ var Follower = (function () {
     Follower.prototype.refused = function (error, tokenIsFresh) {
         var stale = STALE_TOKEN.indexOf(String(error.code)) >= 0;
         var renewable = stale && typeof this.options.token === "function";
-        if (renewable)
+        if (renewable) {
             this.heldToken = null;
+            this.tokenWanted = true;
+        }
         if (renewable && !tokenIsFresh)
             this.subscribe();
         else if (error.temporary || (renewable && error.code === "token_expired"))
             this.retry(error);
-        else {
-            var attempt = this.attempt;
-            this.sink.failed(error);
-            if (attempt === this.attempt)
-                this.end(String(error.code), error.message);
-        }
+        else
+            this.fail(error);
+    };
+    Follower.prototype.fail = function (error) {
+        var attempt = this.attempt;
+        this.sink.failed(error);
+        if (attempt === this.attempt)
+            this.end(String(error.code), error.message);
     };
     Follower.prototype.retry = function (error) {
         this.paging = false;
@@ -1275,12 +1349,17 @@ var Rooms = (function () {
         var environment = this.settings.environment;
         var subscription = new Subscription(room, environment, this.subscriptionOwner, follower);
         entry.subscription = subscription;
+        this.leaving.remove(room);
         follower.want(options, this.calls);
         return subscription;
     };
     Rooms.prototype.subscription = function (room) {
         var entry = this.followed.get(room);
         return entry ? entry.subscription : null;
+    };
+    Rooms.prototype.awaitsAccess = function (room) {
+        var entry = this.followed.get(room);
+        return entry !== undefined && entry.follower.awaitsAccess;
     };
     Rooms.prototype.resume = function (calls, automatic) {
         this.calls = calls;
@@ -1345,6 +1424,8 @@ var Rooms = (function () {
         };
         var follower = new Follower(room, this.settings, {
             changed: function (state) {
+                if (state === "subscribed")
+                    _this.owner.opened(room);
                 if (entry.subscription)
                     entry.subscription.change(state);
             },
@@ -1355,6 +1436,7 @@ var Rooms = (function () {
                 var subscription = entry.subscription;
                 _this.followed.remove(room);
                 entry.subscription = null;
+                _this.owner.opened(room);
                 _this.tellUnsubscribed(subscription, { room: room, code: code, reason: reason });
             },
         });
@@ -1374,14 +1456,19 @@ var Rooms = (function () {
             this.followed.remove(room);
             this.leave(room);
         }
+        this.owner.opened(room);
         this.tellUnsubscribed(subscription, { room: room, code: "left", reason: "unsubscribe() was called" });
     };
     Rooms.prototype.leave = function (room) {
         var _this = this;
         if (!this.calls || this.leaving.get(room))
             return;
-        this.leaving.set(room, true);
-        var answered = function () { return _this.leaving.remove(room); };
+        var mark = {};
+        this.leaving.set(room, mark);
+        var answered = function () {
+            if (_this.leaving.get(room) === mark)
+                _this.leaving.remove(room);
+        };
         this.calls.send({ type: "unsubscribe", room: room }, answered, answered);
     };
     Rooms.prototype.tellUnsubscribed = function (subscription, event) {
@@ -1395,10 +1482,9 @@ var Rooms = (function () {
 }());
 
 function randomBytes() {
-    if (typeof crypto === "object" && crypto)
-        return crypto.getRandomValues(new Uint8Array(16));
-    if (typeof msCrypto === "object" && msCrypto)
-        return msCrypto.getRandomValues(new Uint8Array(16));
+    var source = typeof crypto === "object" ? crypto : typeof msCrypto === "object" ? msCrypto : null;
+    if (source && source.getRandomValues)
+        return source.getRandomValues(new Uint8Array(16));
     var bytes = [];
     while (bytes.length < 16)
         bytes.push(Math.floor(Math.random() * 256));
@@ -1490,9 +1576,10 @@ var Roomline = (function (_super) {
         _this = _super.call(this, settings.environment) || this;
         _this.calls = null;
         _this.settings = settings;
-        _this.publisher = new Publisher(settings);
+        _this.publisher = new Publisher(settings, function (room) { return _this.rooms.awaitsAccess(room); });
         _this.rooms = new Rooms(settings, {
             tell: function (name, event) { return _this.emit(name, event); },
+            opened: function (room) { return _this.publisher.release(room); },
             publish: function (room, data, publishOptions) { return _this.publish(room, data, publishOptions); },
             history: function (room, limit) { return _this.history(room, limit); },
         });

@@ -15,18 +15,22 @@ export interface RoomEvents {
 /** The client, as its rooms need it. */
 export interface RoomsOwner extends Pick<SubscriptionOwner, "publish" | "history"> {
     tell<Name extends keyof RoomEvents>(name: Name, event: RoomEvents[Name]): void;
+    /** `awaitsAccess` is over for this room. Told before the application is. */
+    opened(room: string): void;
 }
 export declare class Rooms {
     private readonly settings;
     private readonly owner;
     private readonly followed;
-    /** Rooms for which an `unsubscribe` is unanswered. */
+    /** Rooms whose latest command is an `unsubscribe` that is unanswered; each has its own mark. */
     private readonly leaving;
     private readonly subscriptionOwner;
     private calls;
     constructor(settings: Settings, owner: RoomsOwner);
     subscribe(room: string, options: SubscribeOptions): Subscription;
     subscription(room: string): Subscription | null;
+    /** Whether the right to publish to this room may still have to come, with its subscription. */
+    awaitsAccess(room: string): boolean;
     /** A session has begun, with these automatic rooms. */
     resume(calls: Calls, automatic: readonly AutomaticRoom[]): void;
     /** There is no session. */

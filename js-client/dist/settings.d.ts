@@ -2,7 +2,8 @@
 import type { BackoffRange } from "./backoff.js";
 import { type Environment } from "./environment.js";
 import { type SockJSConstructor } from "./transport.js";
-/** What a token callback may give: a token, or null for none; at once or promised. */
+/** What a token callback may give: a token, or null for none; at once or promised. It may fail
+ * instead; an error whose `temporary` is false means that asking again is no use. */
 export type TokenAnswer = string | null | PromiseLike<string | null>;
 /** All in milliseconds. */
 export interface Timeouts {
@@ -20,7 +21,8 @@ export interface Timeouts {
     readonly stable: number;
 }
 export interface Options {
-    /** Gives a connection token, at each connect and before the last one expires. */
+    /** Gives a connection token, at each connect and before the last one expires. Failing for good
+     * (an error whose `temporary` is false) disconnects. */
     readonly token?: () => TokenAnswer;
     /** Who an anonymous client is: 16 to 64 characters of `A-Z a-z 0-9 _ -`. Default: random. */
     readonly clientId?: string;

@@ -40,7 +40,8 @@ export declare class Subscription extends Emitter<SubscriptionEvents> {
     private current;
     private last;
     get state(): SubscriptionState;
-    /** Everything of the room up to here was told: opaque text for `since`; null: nothing yet. */
+    /** Everything of the room up to here was told: opaque text for `since`; null: nothing yet. Of the
+     * last publication or the last (re)connection; see `position.ts` for why pings do not move it. */
     get position(): string | null;
     /** As `Roomline.publish`. */
     publish(data: unknown, options?: PublishOptions): Promise<Published>;

@@ -5,6 +5,7 @@
  *     dist/roomline.mjs       ES module
  *     dist/roomline.umd.js    script, AMD, CommonJS; ES5
  *     dist/*.d.ts             types
+ *     and a copy of the UMD file for the pages of the Django app
  */
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -17,6 +18,7 @@ import { codesSource } from "./codes.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const DIST = posix.join(ROOT, "dist");
+const DJANGO = posix.join(ROOT, "../djangoapp/django_roomline/static/roomline/roomline.umd.js");
 const CODES = posix.join(ROOT, "src/codes.ts");
 /** Module name -> TypeScript. */
 const sources = new Map();
@@ -125,6 +127,7 @@ function leftOver(built) {
 const built = outputs();
 const files = new Map([...built].map(([name, text]) => [posix.join(DIST, name), text]));
 files.set(CODES, codesSource());
+files.set(DJANGO, built.get("roomline.umd.js"));
 if (check) {
   const stale = [...files].filter(
     ([path, text]) => !existsSync(path) || readFileSync(path, "utf8") !== text,

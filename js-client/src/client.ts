@@ -52,9 +52,10 @@ export class Roomline extends Emitter<ClientEvents> {
     const settings = settingsOf(endpoints, options);
     super(settings.environment);
     this.settings = settings;
-    this.publisher = new Publisher(settings);
+    this.publisher = new Publisher(settings, (room) => this.rooms.awaitsAccess(room));
     this.rooms = new Rooms(settings, {
       tell: (name, event) => this.emit<keyof RoomEvents>(name, event),
+      opened: (room) => this.publisher.release(room),
       publish: (room, data, publishOptions) => this.publish(room, data, publishOptions),
       history: (room, limit) => this.history(room, limit),
     });

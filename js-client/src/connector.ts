@@ -4,7 +4,7 @@
  *     disconnected --connect()--> connecting --connected--> connected
  *          ^                       ^     `-- failed: wait, next endpoint --'|
  *          |                       `----------- lost: wait, next endpoint --'
- *          `-- disconnect(), a final close, a refusal that is not temporary
+ *          `-- disconnect(), a final close, a refusal that is not temporary, no token for good
  */
 
 import { Backoff } from "./backoff.js";
@@ -40,7 +40,8 @@ export interface ConnectorListener {
   connected(welcome: Connected, calls: Calls): void;
   /** There is no session now. Told before `changed`. */
   interrupted(): void;
-  /** The gateway does not want this client back. Told after `changed`. */
+  /** There is no coming back: the gateway, or who gives the tokens, does not want this client.
+   * Told after `changed`. */
   refused(error: RoomlineError): void;
   pushed(message: Incoming): void;
   sounded(position: string, complete: boolean): void;
@@ -73,7 +74,11 @@ export class Connector {
     this.retryTimer = new Timer(environment, () => this.attempt());
     this.stableTimer = new Timer(environment, () => this.backoff.reset());
     this.leaveTimer = new Timer(environment, () => this.leave());
-    this.refresher = new Refresher(settings, (error) => listener.failed(error));
+    this.refresher = new Refresher(
+      settings,
+      (error) => listener.failed(error),
+      (error) => this.giveUp(error, null, error.message),
+    );
   }
 
   /** SockJS's name of the transport in use, or null. */
@@ -117,7 +122,8 @@ export class Connector {
       },
       (error) => {
         if (change !== this.changes) return;
-        if (this.wait(this.backoff.next(), null, error.message)) this.listener.failed(error);
+        if (!error.temporary) this.giveUp(error, null, error.message);
+        else if (this.wait(this.backoff.next(), null, error.message)) this.listener.failed(error);
       },
     );
   }
@@ -157,15 +163,20 @@ export class Connector {
 
   private ended({ code, reason, refusal }: Ending): void {
     const asked = this.leaving && code === DRAINING;
-    this.drop(reason, "connection_lost");
     const error = finalError(code, reason, refusal);
     if (error) {
-      if (this.change("disconnected", code, reason, null)) this.listener.refused(error);
+      this.giveUp(error, code, reason);
       return;
     }
+    this.drop(reason, "connection_lost");
     this.moveOn();
     const current = this.wait(asked ? this.backoff.move() : this.backoff.next(), code, reason);
     if (current && refusal) this.listener.failed(refusal);
+  }
+
+  private giveUp(error: RoomlineError, code: number | null, reason: string): void {
+    this.drop(reason, "connection_lost");
+    if (this.change("disconnected", code, reason, null)) this.listener.refused(error);
   }
 
   private moveOn(): void {

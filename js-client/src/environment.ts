@@ -4,7 +4,8 @@ declare function setTimeout(action: () => void, milliseconds: number): unknown;
 declare function clearTimeout(handle: unknown): void;
 
 interface RandomSource {
-  getRandomValues(bytes: Uint8Array): Uint8Array;
+  /** Came years after `crypto` itself, which old Firefox has without it. */
+  getRandomValues?(bytes: Uint8Array): Uint8Array;
 }
 declare const crypto: RandomSource | undefined;
 declare const msCrypto: RandomSource | undefined;
@@ -25,8 +26,9 @@ export interface Environment {
 
 /** 16 random bytes. */
 function randomBytes(): ArrayLike<number> {
-  if (typeof crypto === "object" && crypto) return crypto.getRandomValues(new Uint8Array(16));
-  if (typeof msCrypto === "object" && msCrypto) return msCrypto.getRandomValues(new Uint8Array(16));
+  const source =
+    typeof crypto === "object" ? crypto : typeof msCrypto === "object" ? msCrypto : null;
+  if (source && source.getRandomValues) return source.getRandomValues(new Uint8Array(16));
   // Browsers without a secure source: unique, which keys need, though guessable.
   const bytes: number[] = [];
   while (bytes.length < 16) bytes.push(Math.floor(Math.random() * 256));

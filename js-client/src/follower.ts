@@ -4,8 +4,8 @@
  *     subscribing --subscribed--> subscribed --gap, new session, log reset--> subscribing
  *          `------ permanent error ------> unsubscribed <------ ended by the gateway ---'
  *
- * A position only ever moves over what was handed to the sink or what the gateway has said to
- * hold nothing of this room. Publications that come while a `subscribe` is unanswered belong to
+ * The proved position only ever moves over what was handed to the sink or what the gateway has said
+ * to hold nothing of this room. Publications that come while a `subscribe` is unanswered belong to
  * the subscription before it: they are ignored, as its reply brings them again.
  */
 
@@ -33,7 +33,7 @@ export interface SubscribeOptions {
   readonly history?: number;
   /** The position to continue from. */
   readonly since?: string;
-  /** A token for this room, or who gives one. */
+  /** A token for this room, or who gives one when the gateway wants one. */
   readonly token?: string | ((room: string) => TokenAnswer);
 }
 
@@ -72,6 +72,8 @@ export class Follower {
   /** Why there is nothing to continue from although there was; null otherwise. */
   private lost: string | null = null;
   private heldToken: string | null = null;
+  /** Whether the gateway has wanted a token; until then the connection's grants may do. */
+  private tokenWanted = false;
   private stopAsking: () => void = () => undefined;
   private readonly backoff: Backoff;
   private readonly retryTimer: Timer;
@@ -87,7 +89,12 @@ export class Follower {
 
   /** Up to where everything was told; null: nothing yet. */
   get position(): string | null {
-    return this.chain.position;
+    return this.chain.proved;
+  }
+
+  /** Whether the right to publish may still have to come, with the room token. */
+  get awaitsAccess(): boolean {
+    return this.state === "subscribing" && this.options.token !== undefined;
   }
 
   /** What the application wants of this room. A room that is followed already is subscribed to
@@ -96,6 +103,7 @@ export class Follower {
     this.calls = calls;
     this.options = options;
     this.heldToken = typeof options.token === "string" ? options.token : null;
+    this.tokenWanted = false;
     if (options.since !== undefined) this.chain.settle(options.since, undefined);
     else if (options.history) this.chain.forget();
     if (calls) this.subscribe();
@@ -149,7 +157,8 @@ export class Follower {
     }
   }
 
-  /** Pushes may have been lost: get them. */
+  /** Pushes may have been lost, of whatever room: get them. From where a ping has moved, if it
+   * did: a quiet room's proved position may be one that no gateway can check any more. */
   recover(): void {
     if (this.live) this.subscribe();
   }
@@ -169,6 +178,7 @@ export class Follower {
       this.subscribe();
     } else if (push.code === "token_expired" && typeof this.options.token === "function") {
       this.heldToken = null;
+      this.tokenWanted = true;
       this.subscribe();
     } else {
       this.end(push.code, push.reason);
@@ -182,7 +192,7 @@ export class Follower {
 
   /** Whether an automatic room needs no `subscribe`: nothing was missed, or nothing is wanted. */
   private isToldBy(automatic: AutomaticRoom): boolean {
-    if (this.chain.position !== null) return this.chain.head === automatic.head;
+    if (this.chain.position !== null) return this.chain.endsWith(automatic.head);
     return !this.options.history && this.lost === null;
   }
 
@@ -200,7 +210,7 @@ export class Follower {
     // A listener may have unsubscribed or disconnected.
     if (attempt !== this.attempt) return;
     const { token } = this.options;
-    if (typeof token !== "function" || this.heldToken !== null) {
+    if (typeof token !== "function" || !this.tokenWanted || this.heldToken !== null) {
       this.requestPage(false);
       return;
     }
@@ -209,12 +219,16 @@ export class Follower {
       this.settings.timeouts.reply,
       () => token(this.room),
       (given) => {
+        // The callback itself may have unsubscribed or disconnected.
+        if (attempt !== this.attempt) return;
         this.heldToken = given;
         this.requestPage(true);
       },
       (error) => {
+        if (attempt !== this.attempt) return;
         error.room = this.room;
-        this.retry(error);
+        if (error.temporary) this.retry(error);
+        else this.fail(error);
       },
     );
   }
@@ -245,6 +259,11 @@ export class Follower {
     const more = reply.more === true;
     const first = !this.paging;
     this.backoff.reset();
+    if (first && reply.recovered === true && !this.chain.joins(reply)) {
+      this.chain.retreat();
+      this.requestPage(false);
+      return;
+    }
     this.paging = more;
     if (reply.recovered !== true) {
       const last = publications[publications.length - 1];
@@ -267,14 +286,19 @@ export class Follower {
   private refused(error: RoomlineError, tokenIsFresh: boolean): void {
     const stale = STALE_TOKEN.indexOf(String(error.code)) >= 0;
     const renewable = stale && typeof this.options.token === "function";
-    if (renewable) this.heldToken = null;
+    if (renewable) {
+      this.heldToken = null;
+      this.tokenWanted = true;
+    }
     if (renewable && !tokenIsFresh) this.subscribe();
     else if (error.temporary || (renewable && error.code === "token_expired")) this.retry(error);
-    else {
-      const attempt = this.attempt;
-      this.sink.failed(error);
-      if (attempt === this.attempt) this.end(String(error.code), error.message);
-    }
+    else this.fail(error);
+  }
+
+  private fail(error: RoomlineError): void {
+    const attempt = this.attempt;
+    this.sink.failed(error);
+    if (attempt === this.attempt) this.end(String(error.code), error.message);
   }
 
   private retry(error: RoomlineError): void {

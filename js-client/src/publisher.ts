@@ -21,6 +21,8 @@ interface Pending {
   readonly backoff: Backoff;
   readonly retryTimer: Timer;
   readonly deadline: Timer;
+  /** Whether it waits for its room. */
+  held: boolean;
   readonly resolve: (published: Published) => void;
   readonly reject: (error: RoomlineError) => void;
 }
@@ -30,7 +32,12 @@ export class Publisher {
   private pending: Pending[] = [];
   private calls: Calls | null = null;
 
-  constructor(private readonly settings: Settings) {}
+  /** `awaitsAccess`: whether the right to publish to a room may still have to come: it comes with
+   * the room's subscription where a room token grants it. `release` must be called when it has. */
+  constructor(
+    private readonly settings: Settings,
+    private readonly awaitsAccess: (room: string) => boolean,
+  ) {}
 
   /** `key`: null for a random one. `accepting`: whether a connection is there or to be expected. */
   publish(room: string, data: unknown, key: string | null, accepting: boolean): Promise<Published> {
@@ -62,6 +69,7 @@ export class Publisher {
               failure("timeout", `not confirmed within ${timeouts.publish} ms`, true),
             ),
           ),
+          held: false,
           resolve,
           reject,
         };
@@ -84,6 +92,11 @@ export class Publisher {
     for (const item of this.pending) item.retryTimer.stop();
   }
 
+  /** A room's subscription stands, or has ended: what has waited for it is sent. */
+  release(room: string): void {
+    for (const item of this.pending.slice()) if (item.held && item.room === room) this.send(item);
+  }
+
   /** No session will follow. */
   abandon(reason: string): void {
     for (const item of this.pending.slice()) this.fail(item, failure("disconnected", reason, true));
@@ -92,6 +105,8 @@ export class Publisher {
   private send(item: Pending): void {
     const calls = this.calls;
     if (!calls) return;
+    item.held = this.awaitsAccess(item.room);
+    if (item.held) return;
     calls.send(
       { type: "publish", room: item.room, data: item.data, key: item.key },
       () => {
@@ -100,6 +115,8 @@ export class Publisher {
       (error) => {
         if (this.pending.indexOf(item) < 0) return;
         if (error.temporary) item.retryTimer.start(item.backoff.next());
+        // The room token expired while it was on its way, and is being renewed.
+        else if (error.code === "forbidden" && this.awaitsAccess(item.room)) item.held = true;
         else this.fail(item, error);
       },
     );

@@ -26,6 +26,8 @@ export class Refresher {
   constructor(
     private readonly settings: Settings,
     private readonly failed: (error: RoomlineError) => void,
+    /** The application gives no token any more. */
+    private readonly refused: (error: RoomlineError) => void,
   ) {
     this.timer = new Timer(settings.environment, () => this.ask());
     this.backoff = new Backoff(settings.environment.random, settings.backoff);
@@ -59,7 +61,10 @@ export class Refresher {
             failure("token_failed", "there is no token to refresh the session with", true),
           );
       },
-      (error) => this.retry(error),
+      (error) => {
+        if (error.temporary) this.retry(error);
+        else this.refused(error);
+      },
     );
   }
 

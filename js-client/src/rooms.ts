@@ -19,6 +19,8 @@ export interface RoomEvents {
 /** The client, as its rooms need it. */
 export interface RoomsOwner extends Pick<SubscriptionOwner, "publish" | "history"> {
   tell<Name extends keyof RoomEvents>(name: Name, event: RoomEvents[Name]): void;
+  /** `awaitsAccess` is over for this room. Told before the application is. */
+  opened(room: string): void;
 }
 
 interface Followed {
@@ -29,8 +31,8 @@ interface Followed {
 
 export class Rooms {
   private readonly followed = new Table<Followed>();
-  /** Rooms for which an `unsubscribe` is unanswered. */
-  private readonly leaving = new Table<true>();
+  /** Rooms whose latest command is an `unsubscribe` that is unanswered; each has its own mark. */
+  private readonly leaving = new Table<object>();
   private readonly subscriptionOwner: SubscriptionOwner;
   private calls: Calls | null = null;
 
@@ -55,6 +57,7 @@ export class Rooms {
     const { environment } = this.settings;
     const subscription = new Subscription(room, environment, this.subscriptionOwner, follower);
     entry.subscription = subscription;
+    this.leaving.remove(room);
     follower.want(options, this.calls);
     return subscription;
   }
@@ -62,6 +65,12 @@ export class Rooms {
   subscription(room: string): Subscription | null {
     const entry = this.followed.get(room);
     return entry ? entry.subscription : null;
+  }
+
+  /** Whether the right to publish to this room may still have to come, with its subscription. */
+  awaitsAccess(room: string): boolean {
+    const entry = this.followed.get(room);
+    return entry !== undefined && entry.follower.awaitsAccess;
   }
 
   /** A session has begun, with these automatic rooms. */
@@ -123,6 +132,7 @@ export class Rooms {
     };
     const follower = new Follower(room, this.settings, {
       changed: (state) => {
+        if (state === "subscribed") this.owner.opened(room);
         if (entry.subscription) entry.subscription.change(state);
       },
       established: (event) => tell("subscribed", event),
@@ -132,6 +142,7 @@ export class Rooms {
         const { subscription } = entry;
         this.followed.remove(room);
         entry.subscription = null;
+        this.owner.opened(room);
         this.tellUnsubscribed(subscription, { room, code, reason });
       },
     });
@@ -152,15 +163,19 @@ export class Rooms {
       this.followed.remove(room);
       this.leave(room);
     }
+    this.owner.opened(room);
     this.tellUnsubscribed(subscription, { room, code: "left", reason: "unsubscribe() was called" });
   }
 
   /** Tell the gateway that a room is not wanted. */
   private leave(room: string): void {
     if (!this.calls || this.leaving.get(room)) return;
-    this.leaving.set(room, true);
+    const mark = {};
+    this.leaving.set(room, mark);
     // If it fails, the next publication of the room brings us here again.
-    const answered = () => this.leaving.remove(room);
+    const answered = () => {
+      if (this.leaving.get(room) === mark) this.leaving.remove(room);
+    };
     this.calls.send({ type: "unsubscribe", room }, answered, answered);
   }
 

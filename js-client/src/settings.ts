@@ -4,7 +4,8 @@ import type { BackoffRange } from "./backoff.js";
 import { realEnvironment, type Environment } from "./environment.js";
 import { globalSockJS, type SockJSConstructor } from "./transport.js";
 
-/** What a token callback may give: a token, or null for none; at once or promised. */
+/** What a token callback may give: a token, or null for none; at once or promised. It may fail
+ * instead; an error whose `temporary` is false means that asking again is no use. */
 export type TokenAnswer = string | null | PromiseLike<string | null>;
 
 /** All in milliseconds. */
@@ -24,7 +25,8 @@ export interface Timeouts {
 }
 
 export interface Options {
-  /** Gives a connection token, at each connect and before the last one expires. */
+  /** Gives a connection token, at each connect and before the last one expires. Failing for good
+   * (an error whose `temporary` is false) disconnects. */
   readonly token?: () => TokenAnswer;
   /** Who an anonymous client is: 16 to 64 characters of `A-Z a-z 0-9 _ -`. Default: random. */
   readonly clientId?: string;

@@ -55,7 +55,8 @@ export class Subscription extends Emitter<SubscriptionEvents> {
     return this.current;
   }
 
-  /** Everything of the room up to here was told: opaque text for `since`; null: nothing yet. */
+  /** Everything of the room up to here was told: opaque text for `since`; null: nothing yet. Of the
+   * last publication or the last (re)connection; see `position.ts` for why pings do not move it. */
   get position(): string | null {
     return this.current === "unsubscribed" ? this.last : this.source.position;
   }

@@ -7,8 +7,9 @@ import type { TokenAnswer } from "./settings.js";
 import { Timer } from "./timer.js";
 
 /**
- * Call `callback` and pass its token to `done`, or to `fail` why there is none. Gives a function
- * that ends the wait; then neither is called.
+ * Call `callback` and pass its token to `done`, or to `fail` why there is none: for now, or, if the
+ * application's error has `temporary: false`, for good. Gives a function that ends the wait; then
+ * neither is called.
  */
 export function askForToken(
   environment: Environment,
@@ -24,10 +25,12 @@ export function askForToken(
     timer.stop();
     action();
   };
-  const refuse = (why: string) =>
-    finish(() => fail(failure("token_failed", `the token callback ${why}`, true)));
-  const threw = (error: unknown) =>
-    refuse(`failed: ${(error && (error as Error).message) || error}`);
+  const refuse = (why: string, temporary = true) =>
+    finish(() => fail(failure("token_failed", `the token callback ${why}`, temporary)));
+  const threw = (error: unknown) => {
+    const { message, temporary } = (error || {}) as { message?: unknown; temporary?: unknown };
+    refuse(`failed: ${message || error}`, temporary !== false);
+  };
   const accept = (token: unknown) => {
     if (token === null || (typeof token === "string" && token)) finish(() => done(token));
     else

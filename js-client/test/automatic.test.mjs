@@ -62,6 +62,18 @@ test("a first publication while away is recovered too", () => {
   assert.equal(world.socket.last("subscribe").since, "p1");
 });
 
+test("no head before and none now prove nothing: there may have been one between", () => {
+  const world = connected(null);
+  world.socket.drop();
+  world.connect(listed("q9", null));
+  const command = world.socket.last("subscribe");
+  assert.deepEqual([command.room, command.since], [NOTICES, "p1"]);
+  const lost = { recovered: false, reason: "trimmed" };
+  world.subscribed({ position: "q9", head: null, publications: [], ...lost });
+  const { recovered, reason } = world.of("subscribed").at(-1);
+  assert.deepEqual([recovered, reason], [false, "trimmed"]);
+});
+
 test("a cut in the middle of its pages is not mistaken for nothing missed", () => {
   const world = connected();
   world.socket.drop();

@@ -211,7 +211,7 @@ test("a push of a type from the future is counted and otherwise ignored", () => 
   world.clock.advance(25000);
   const { id } = world.socket.last("ping");
   world.socket.say({ type: "pong", id, sent: 1, position: "p5" });
-  assert.equal(world.subscription.position, "p5");
+  assert.equal(world.socket.commands("subscribe").length, 1, "nothing is missing");
 });
 
 // Tokens.
@@ -313,6 +313,45 @@ for (const ending of ["give a token", "throw"]) {
     assert.equal(world.clock.running, 0);
   });
 }
+
+/** What an application rejects with when asking again is no use. */
+const noMore = () => Object.assign(new Error("log in first"), { temporary: false });
+
+for (const [how, token] of [
+  ["rejects", () => Promise.reject(noMore())],
+  [
+    "throws",
+    () => {
+      throw noMore();
+    },
+  ],
+]) {
+  test(`a token callback that ${how} for good disconnects`, async () => {
+    const world = new World("http://a", { token });
+    world.client.connect();
+    const publish = world.client.publish(ROOM, 1);
+    world.clock.advance(0);
+    await assert.rejects(publish, { code: "disconnected", message: /log in first/ });
+    assert.equal(world.client.state, "disconnected");
+    assert.match(world.of("state").at(-1).reason, /log in first/);
+    const [error, ...others] = world.of("error");
+    assert.deepEqual([error.code, error.temporary, others], ["token_failed", false, []]);
+    assert.equal(world.SockJS.made.length, 0);
+    assert.equal(world.clock.running, 0);
+  });
+}
+
+test("a token that is refused for good when it is to be refreshed disconnects", async () => {
+  const answers = ["t-1", Promise.reject(noMore())];
+  const world = new World("http://a", { token: () => answers.shift() });
+  world.connect({ expires_in: 10 });
+  world.clock.advance(8000);
+  await settled();
+  assert.equal(world.client.state, "disconnected");
+  assert.ok(world.socket.closed);
+  assert.equal(world.of("error")[0].temporary, false);
+  assert.equal(world.clock.running, 0);
+});
 
 test("a token is refreshed in place before it expires", async () => {
   let asked = 0;
@@ -497,20 +536,112 @@ test("an error without an id is told", () => {
 
 // The watchdog.
 
-test("a ping whose count agrees moves every position forward", () => {
+/** Let the next ping be sent and answered. */
+function pong(world, sent, position) {
+  world.clock.advance(25000);
+  world.socket.say({ type: "pong", id: world.socket.last("ping").id, sent, position });
+}
+
+/** `[room, since]` of the `subscribe`s on the latest socket. */
+const sinces = (world) => world.socket.commands("subscribe").map(({ room, since }) => [room, since]);
+
+test("a ping whose count agrees moves where a room with a head is continued from", () => {
   const world = World.subscribed();
   world.subscribe({}, "chat.other");
   world.subscribed({ room: "chat.other", position: "p1", head: null });
   world.socket.say(publication(2));
-  world.clock.advance(25000);
-  const { id } = world.socket.last("ping");
-  world.socket.say({ type: "pong", id, sent: 1, position: "p9" });
-  assert.equal(world.subscription.position, "p9");
-  assert.equal(world.client.subscription("chat.other").position, "p9");
+  pong(world, 1, "p9");
   world.socket.say(publication(10, 2));
   assert.deepEqual(world.told, [2, 10], "the head did not move");
-  world.clock.advance(25000);
-  assert.equal(world.socket.commands("ping").length, 2);
+  pong(world, 2, "p11");
+  assert.equal(world.subscription.position, "p10", "what applications keep is proved");
+  world.socket.drop();
+  world.connect();
+  assert.deepEqual(sinces(world), [
+    [ROOM, "p11"],
+    ["chat.other", "p1"],
+  ]);
+  // Its last publication is the one that is held: nothing was missed, however far back it is.
+  world.socket.say({
+    type: "subscribed",
+    id: world.socket.commands("subscribe")[0].id,
+    room: ROOM,
+    position: "p12",
+    head: "p10",
+    recovered: true,
+    publications: [],
+  });
+  assert.deepEqual([world.subscription.state, world.subscription.position], ["subscribed", "p12"]);
+  assert.equal(sinces(world).length, 2);
+});
+
+test("after a ping moved, what was missed since is recovered by one command", () => {
+  const world = World.subscribed();
+  pong(world, 0, "p5");
+  world.socket.drop();
+  world.connect();
+  world.subscribed({
+    position: "p7",
+    head: "p7",
+    recovered: true,
+    publications: [publication(6, 1), publication(7)],
+  });
+  assert.deepEqual(world.told, [6, 7]);
+  assert.deepEqual(sinces(world), [[ROOM, "p5"]]);
+});
+
+/** `ROOM` was sent p2 and p3 and got p3 never and p2 twice, so that the count agrees. */
+function coincidence() {
+  const world = World.subscribed();
+  world.socket.say(publication(2));
+  world.socket.say(publication(2));
+  pong(world, 2, "p3");
+  return world;
+}
+
+for (const [what, after] of [
+  ["a count that disagrees", (world) => pong(world, 3, "p4")],
+  [
+    "a lost connection",
+    (world) => {
+      world.socket.drop();
+      world.connect();
+    },
+  ],
+]) {
+  for (const [later, page] of [
+    ["another publication", { head: "p4", publications: [publication(4)] }],
+    ["no other publication", { head: "p3", publications: [] }],
+    ["a head that was trimmed", { head: null, publications: [] }],
+    ["an empty page that is not the last", { head: "p2", publications: [], more: true }],
+  ]) {
+    test(`${what} after a count that agreed by coincidence, and ${later}: nothing is lost`, () => {
+      const world = coincidence();
+      after(world);
+      assert.equal(world.socket.last("subscribe").since, "p3");
+      world.subscribed({ position: "p4", recovered: true, ...page });
+      assert.equal(world.subscription.state, "subscribing");
+      assert.deepEqual(world.told, [2]);
+      assert.equal(world.socket.last("subscribe").since, "p2");
+      const publications = [publication(3), publication(4)];
+      world.subscribed({ position: "p4", head: "p4", recovered: true, publications });
+      assert.deepEqual(world.told, [2, 3, 4]);
+      assert.equal(world.of("subscribed").length, 1);
+      assert.equal(world.subscription.state, "subscribed");
+    });
+  }
+}
+
+test("what cannot be continued from the proved position either is told as lost", () => {
+  const world = coincidence();
+  world.socket.drop();
+  world.connect();
+  world.subscribed({ position: "p4", head: "p4", recovered: true, publications: [publication(4)] });
+  const lost = { recovered: false, reason: "trimmed" };
+  world.subscribed({ position: "p4", head: "p4", publications: [], ...lost });
+  const [event] = world.of("subscribed");
+  assert.deepEqual([event.recovered, event.reason], [false, "trimmed"]);
+  assert.equal(sinces(world).length, 2);
 });
 
 test("a ping whose count disagrees recovers every room: the last push was lost", () => {
@@ -538,10 +669,8 @@ test("a ping whose count disagrees recovers every room: the last push was lost",
   });
   assert.deepEqual(world.told, [2]);
   world.subscribed({ room: "chat.other", position: "p2", head: null, recovered: true });
-  world.clock.advance(25000);
-  world.socket.say({ type: "pong", id: world.socket.last("ping").id, sent: 1, position: "p3" });
+  pong(world, 1, "p3");
   assert.equal(world.socket.commands("subscribe").length, 4, "once is enough");
-  assert.equal(world.subscription.position, "p3");
 });
 
 test("a gap shows that a count agreed by coincidence", () => {
@@ -591,9 +720,8 @@ test("the count starts over with each session", () => {
   world.socket.drop();
   world.connect();
   world.subscribed({ position: "p2", head: "p2", recovered: true });
-  world.clock.advance(25000);
-  world.socket.say({ type: "pong", id: world.socket.last("ping").id, sent: 0, position: "p3" });
-  assert.equal(world.subscription.position, "p3");
+  pong(world, 0, "p3");
+  assert.deepEqual(sinces(world), [[ROOM, "p2"]], "nothing is missing");
 });
 
 // Listeners that interfere.

@@ -5,6 +5,7 @@ import { spawnSync } from "node:child_process";
 import {
   appendFileSync,
   cpSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -36,8 +37,8 @@ const SINCE_ES5 = `AggregateError Array.from Array.of ArrayBuffer Atomics BigInt
   String.prototype.repeat String.prototype.padStart String.prototype.codePointAt`;
 
 /** A page of 2012: a global object with the UMD file run in it. */
-function oldPage() {
-  const page = vm.createContext({});
+function oldPage(globals = {}) {
+  const page = vm.createContext({ ...globals });
   for (const path of SINCE_ES5.split(/\s+/)) vm.runInContext(`delete this.${path}`, page);
   const timers = [];
   // Only what is to happen at once happens.
@@ -97,6 +98,18 @@ test("the UMD file works in an engine of 2012", () => {
   );
   for (let i = 0; i < 5; i++) tick();
   assert.equal(vm.runInContext("JSON.stringify(log)", page), '["hi",32,"forbidden",true]');
+});
+
+test("a page whose crypto gives no random values has ids all the same", () => {
+  // Firefox before version 21, and Internet Explorer 11 with another name for it.
+  for (const globals of [{ crypto: {} }, { msCrypto: {} }, { crypto: null }]) {
+    const { page } = oldPage(globals);
+    assert.match(vm.runInContext(`new Roomline("http://a").clientId`, page), /^[0-9a-f]{32}$/);
+  }
+  const given = { crypto: { getRandomValues: (bytes) => bytes.fill(7) }, Uint8Array };
+  const { page } = oldPage();
+  Object.assign(page, given);
+  assert.equal(vm.runInContext(`new Roomline("http://a").clientId`, page), "07".repeat(16));
 });
 
 test("the package is imported and required by its name", async () => {
@@ -170,6 +183,7 @@ test("the check fails when dist or the code table is not what the sources give",
   writeFileSync(codes, readFileSync(codes, "utf8").replace("flood", "deluge"));
   appendFileSync(join(copy, "js-client/dist/index.d.ts"), "// edited\n");
   writeFileSync(join(copy, "js-client/dist/old.d.ts"), "");
+  mkdirSync(join(copy, "djangoapp/django_roomline/static/roomline"), { recursive: true });
   const { status, stderr } = spawnSync(process.execPath, ["scripts/build.mjs", "--check"], {
     cwd: join(copy, "js-client"),
     encoding: "utf8",
@@ -177,6 +191,7 @@ test("the check fails when dist or the code table is not what the sources give",
   assert.equal(status, 1);
   const named = stderr.trim().split(": ")[1].split(", ").sort();
   assert.deepEqual(named, [
+    "../djangoapp/django_roomline/static/roomline/roomline.umd.js",
     "dist/index.d.ts",
     "dist/old.d.ts",
     "dist/roomline.mjs",

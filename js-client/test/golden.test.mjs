@@ -107,8 +107,8 @@ const MEANING = {
   },
   history: async (world, text) => {
     world.connect();
-    for (let i = 0; i < 3; i++) void world.client.publish(ROOM, i);
-    const promise = world.subscribe({ token: () => new Promise(() => undefined) }).history(10);
+    for (let i = 0; i < 2; i++) void world.client.publish(ROOM, i);
+    const promise = world.subscribe().history(10);
     world.socket.say(text);
     assert.deepEqual(await promise, { position: POSITION, publications: [] });
   },
@@ -125,7 +125,7 @@ const MEANING = {
     const { id, sent, position } = JSON.parse(text);
     world.subscribe();
     world.connect();
-    world.subscribed();
+    world.subscribed({ head: "p0" });
     for (let i = 3; i < id; i++) world.client.publish(ROOM, i).catch(() => undefined);
     for (let i = 0; i < sent; i++) world.socket.say({ type: "presence" });
     for (const { id } of world.socket.commands("publish")) {
@@ -133,7 +133,9 @@ const MEANING = {
     }
     world.clock.advance(25000);
     world.socket.say(text);
-    assert.equal(world.client.subscription(ROOM).position, position);
+    world.socket.drop();
+    world.connect();
+    assert.equal(world.socket.last("subscribe").since, position);
   },
   error: async (world, text) => {
     const { id, code, reason, temporary } = JSON.parse(text);

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { settled } from "./support/clock.mjs";
 import { LIMITS, publication, ROOM, World } from "./support/world.mjs";
 
 function connected(options) {
@@ -236,4 +237,116 @@ test("a subscription publishes to its room", () => {
   assert.deepEqual([room, data, key], [ROOM, "hi", "k"]);
   world.socket.say(publication(2, 1, { key: "k" }));
   assert.deepEqual(world.told, [2], "one's own come back like everybody's");
+});
+
+// Rooms whose subscription brings the right to publish.
+
+/** A client in a room for which the gateway wants a token, which is given when `give` is called. */
+function withRoomToken() {
+  const world = new World();
+  world.subscription = world.subscribe({
+    token: () => new Promise((resolve, reject) => Object.assign(world, { give: resolve, reject })),
+  });
+  world.connect();
+  return world;
+}
+
+const published = (world) => world.socket.commands("publish").map(({ data }) => data);
+
+test("where a room token grants it, publishing waits until the subscription stands", async () => {
+  const world = withRoomToken();
+  const promises = [1, 2].map((data) => world.subscription.publish(data));
+  void world.client.publish("chat.other", "free");
+  assert.deepEqual(published(world), ["free"], "other rooms do not wait");
+  world.refuse(world.socket.commands("subscribe")[0], "room_token_required");
+  world.give("t-1");
+  await Promise.resolve();
+  assert.equal(world.socket.last("subscribe").token, "t-1");
+  assert.deepEqual(published(world), ["free"]);
+  world.subscription.on("subscribed", () => void world.subscription.publish("listener"));
+  world.subscribed({ position: "p1", head: "p1" });
+  assert.deepEqual(published(world), ["free", 1, 2, "listener"]);
+  for (const command of world.socket.commands("publish")) confirm(world, command);
+  await Promise.all(promises);
+});
+
+test("without a room token nothing waits", () => {
+  const world = connected();
+  world.subscribe();
+  void world.client.publish(ROOM, 1);
+  assert.deepEqual(published(world), [1]);
+});
+
+test("an expired room token makes publishes wait for the next one", async () => {
+  const world = withRoomToken();
+  world.subscribed({ position: "p1", head: "p1" });
+  const onItsWay = world.subscription.publish("on its way");
+  const early = world.socket.last("publish");
+  world.socket.say({ type: "unsubscribed", room: ROOM, code: "token_expired", reason: "expired" });
+  const typed = world.subscription.publish("typed now");
+  world.refuse(early, "forbidden");
+  assert.deepEqual(await outcome(onItsWay), ["pending"], "it came too late, that is all");
+  assert.deepEqual(published(world), ["on its way"]);
+  world.give("t-2");
+  await settled();
+  world.subscribed({ position: "p1", head: "p1", recovered: true });
+  assert.deepEqual(published(world), ["on its way", "on its way", "typed now"]);
+  const [, again, last] = world.socket.commands("publish");
+  assert.equal(again.key, early.key);
+  confirm(world, again);
+  await onItsWay;
+  world.refuse(last, "forbidden");
+  await assert.rejects(typed, { code: "forbidden" }, "with the subscription it is final");
+});
+
+test("publishes wait while a reconnect renews the room token", async () => {
+  const world = withRoomToken();
+  world.subscribed({ position: "p1", head: "p1" });
+  world.socket.drop();
+  const promise = world.subscription.publish(1);
+  world.connect();
+  world.refuse(world.socket.last("subscribe"), "token_expired");
+  world.give("t-2");
+  await settled();
+  assert.deepEqual(published(world), []);
+  world.subscribed({ position: "p1", head: "p1", recovered: true });
+  confirm(world, world.socket.last("publish"));
+  await promise;
+});
+
+test("a publish that waits for its room is out of time like any other", async () => {
+  const world = withRoomToken();
+  const promise = world.subscription.publish(1);
+  world.refuse(world.socket.last("subscribe"), "room_token_required");
+  world.clock.advance(29999);
+  assert.deepEqual(await outcome(promise), ["pending"]);
+  world.clock.advance(1);
+  await assert.rejects(promise, { code: "timeout", key: "key-1" });
+});
+
+test("when the subscription ends, what has waited is the gateway's to answer", async () => {
+  for (const end of [
+    (world) => world.subscription.unsubscribe(),
+    (world) => world.refuse(world.socket.last("subscribe"), "forbidden"),
+    (world) => {
+      world.refuse(world.socket.last("subscribe"), "room_token_required");
+      world.reject(Object.assign(new Error("not for you"), { temporary: false }));
+    },
+  ]) {
+    const world = withRoomToken();
+    const promise = world.subscription.publish(1);
+    end(world);
+    await settled();
+    assert.equal(world.subscription.state, "unsubscribed");
+    world.refuse(world.socket.commands("publish")[0], "forbidden");
+    await assert.rejects(promise, { code: "forbidden" });
+  }
+});
+
+test("disconnecting rejects what waits for its room", async () => {
+  const world = withRoomToken();
+  const promise = world.subscription.publish(1);
+  world.client.disconnect();
+  await assert.rejects(promise, { code: "disconnected" });
+  assert.equal(world.clock.running, 0);
 });

@@ -298,6 +298,24 @@ test("an unsubscribe that failed is repeated when the room still pushes", () => 
   assert.equal(world.socket.commands("unsubscribe").length, 2);
 });
 
+test("each leaving is told to the gateway, whatever is unanswered", () => {
+  const world = new World();
+  world.connect();
+  for (let i = 0; i < 3; i++) world.subscribe().unsubscribe();
+  assert.deepEqual(
+    world.socket.commands().map(({ type }) => type),
+    ["connect", ...Array(3).fill(["subscribe", "unsubscribe"]).flat()],
+  );
+  // An answer to an earlier one says nothing of the last.
+  const [first, , last] = world.socket.commands("unsubscribe");
+  world.socket.say({ type: "unsubscribed", id: first.id, room: ROOM });
+  world.socket.say(publication(2));
+  assert.equal(world.socket.commands("unsubscribe").length, 3, "the last one is unanswered");
+  world.socket.say({ type: "unsubscribed", id: last.id, room: ROOM });
+  world.socket.say(publication(3));
+  assert.equal(world.socket.commands("unsubscribe").length, 4);
+});
+
 test("leaving and subscribing again at once does not mix the two subscriptions", () => {
   const world = World.subscribed();
   world.subscription.unsubscribe();
@@ -437,13 +455,29 @@ test("a fixed room token is sent; when it has expired the subscription ends", ()
   assert.equal(world.subscription.state, "unsubscribed");
 });
 
-test("a room token is asked for, kept, and asked for again when it has expired", async () => {
+/** The gateway wants a token for the room that is being subscribed to. */
+const wantToken = (world) => world.refuse(world.socket.last("subscribe"), "room_token_required");
+
+test("a room token is not asked for where the connection grants the room", () => {
+  let asked = 0;
+  const world = World.subscribed({}, { token: () => `t-${++asked}` });
+  world.socket.drop();
+  world.connect();
+  assert.equal(world.socket.last("subscribe").token, undefined);
+  assert.equal(asked, 0);
+});
+
+test("a room token is asked for when it is wanted, kept, and asked for when expired", async () => {
   const asked = [];
   const world = new World();
   const token = async (room) => `${room}-${asked.push(room)}`;
   world.subscribe({ token });
   world.connect();
   await settled();
+  assert.deepEqual(asked, []);
+  wantToken(world);
+  await settled();
+  assert.deepEqual(world.of("room error"), [], "that is no failure");
   assert.equal(world.socket.last("subscribe").token, `${ROOM}-1`);
   world.subscribed({ position: "p1", head: "p1" });
   world.socket.drop();
@@ -461,6 +495,7 @@ test("a kept room token that is refused is replaced; a fresh one that is refused
   const world = new World();
   const subscription = world.subscribe({ token: () => `t-${++asked}` });
   world.connect();
+  wantToken(world);
   world.subscribed({ position: "p1", head: "p1" });
   world.socket.drop();
   world.connect();
@@ -476,6 +511,7 @@ test("a room token callback that fails is asked again later", async () => {
   const world = new World();
   world.subscribe({ token: () => answers.shift() });
   world.connect();
+  wantToken(world);
   for (let i = 0; i < 3; i++) {
     await settled();
     world.clock.advance(2000);
@@ -498,12 +534,51 @@ test("a room token that comes after it was given up is not used", async () => {
   const world = new World();
   world.subscribe({ token: () => answers.shift() });
   world.connect();
+  wantToken(world);
   world.clock.advance(10000 + 250);
   assert.equal(world.socket.last("subscribe").token, "t-2");
   late("t-late");
   await settled();
-  assert.equal(world.socket.commands("subscribe").length, 1);
+  assert.equal(world.socket.commands("subscribe").length, 2);
 });
+
+test("a room token that is refused for good ends the subscription", async () => {
+  const world = new World();
+  const refusal = Object.assign(new Error("not for you"), { temporary: false });
+  const subscription = world.subscribe({ token: () => Promise.reject(refusal) });
+  world.connect();
+  wantToken(world);
+  await settled();
+  assert.equal(subscription.state, "unsubscribed");
+  const [error, ...others] = world.of("room error");
+  assert.deepEqual(
+    [error.code, error.temporary, error.room, others],
+    ["token_failed", false, ROOM, []],
+  );
+  const [{ code, reason }] = world.of("unsubscribed");
+  assert.equal(code, "token_failed");
+  assert.match(reason, /not for you/);
+  assert.equal(world.client.subscription(ROOM), null);
+  assert.equal(world.client.state, "connected");
+});
+
+for (const ending of ["give a token", "throw"]) {
+  test(`a room token callback may unsubscribe and then ${ending}`, () => {
+    const world = new World();
+    const subscription = world.subscribe({
+      token: () => {
+        subscription.unsubscribe();
+        if (ending === "throw") throw new Error("bug");
+        return "t";
+      },
+    });
+    world.connect();
+    wantToken(world);
+    assert.equal(subscription.state, "unsubscribed");
+    assert.deepEqual(world.of("room error"), []);
+    assert.equal(world.socket.commands("subscribe").length, 1);
+  });
+}
 
 test("many rooms are subscribed to a few at a time", () => {
   const world = new World();
