@@ -320,6 +320,41 @@ def test_a_lock_that_stays_is_an_error_in_bounded_time(path: Path, log: SqliteLo
     assert log.append([ONE]) == [1]
 
 
+def test_threads_do_not_wait_for_each_other_longer_than_the_time_out(path: Path, log: SqliteLog):
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    took: list[float] = []
+
+    def append() -> None:
+        began = time.monotonic()
+        with pytest.raises(LogUnavailable, match=r"cannot append to .*(locked|busy)"):
+            log.append([ONE], timeout=0.3)
+        took.append(time.monotonic() - began)
+
+    threads = [threading.Thread(target=append) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert len(took) == 5
+    assert max(took) < 1.0
+    assert log.append([ONE], timeout=0.3) == [1]
+
+
+def test_opening_waits_for_other_processes_no_longer_than_the_time_out(path: Path):
+    maker = sqlite3.connect(path, isolation_level=None)
+    maker.execute("BEGIN EXCLUSIVE")
+    began = time.monotonic()
+    with pytest.raises(LogUnavailable, match=r"cannot open .*locked"):
+        SqliteLog(path, timeout=0.3)
+    assert 0.2 < time.monotonic() - began < 1.0
+    maker.execute("ROLLBACK")
+    maker.close()
+    SqliteLog(path, timeout=0.3).close()
+
+
 def test_a_full_disk_is_an_error_and_the_log_goes_on_when_there_is_space(tmp_path: Path):
     with small_disk(tmp_path / "disk", 512) as disk:
         log = SqliteLog(disk / "rooms.log")

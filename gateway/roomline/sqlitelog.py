@@ -44,13 +44,14 @@ DEFAULT_RETENTION_SECONDS: Final = 7 * 86_400
 DEFAULT_RETENTION_BYTES: Final = 256 * 2**20
 """About a million short publications: what a node reads at its start in well under 30 s."""
 MIN_RETENTION_BYTES: Final = 2**20
+BUSY_SECONDS: Final = 2.0
+"""How long anything here waits for other threads and processes, unless told otherwise."""
 TRIM_BATCH: Final = 1000
 """The most entries that one call of `SqliteLog.trim` deletes: a millisecond or two of work, so
 that publishers hardly wait for it."""
 
 _APPLICATION_ID = int.from_bytes(b"Rlog")
 _SCHEMA_VERSION = 1
-_BUSY_SECONDS = 2.0
 _ENTRY_OVERHEAD = 100  # bytes of an entry besides its body, near enough for retention by size
 _NETWORK_FILESYSTEMS = frozenset(
     {"afs", "beegfs", "ceph", "cifs", "coda", "fuse.ceph", "fuse.glusterfs", "fuse.sshfs", "gfs2"}
@@ -124,7 +125,8 @@ class SqliteLog:
     """One connection to the log at `path`, which is created if it is not there.
 
     Safe to use from several threads, which then wait for each other. Not to be carried across a
-    fork (SQLite's own rule): the child opens its own, and using its parent's is refused.
+    fork (SQLite's own rule): the child opens its own, and using its parent's is refused. Opening
+    waits at most `timeout` seconds for other processes.
     Retention (seconds, bytes of the file) matters to whoever calls `trim` only. Offsets begin at
     1 and are never given twice.
 
@@ -137,6 +139,7 @@ class SqliteLog:
         *,
         retention_seconds: float = DEFAULT_RETENTION_SECONDS,
         retention_bytes: int = DEFAULT_RETENTION_BYTES,
+        timeout: float = BUSY_SECONDS,
     ) -> None:
         if retention_seconds <= 0:
             raise ValueError(f"retention is {retention_seconds} seconds, accepted is more than 0")
@@ -151,26 +154,28 @@ class SqliteLog:
         self._pid = os.getpid()
         self._closed = False
         self._polls = 0
+        deadline = time.monotonic() + timeout
         _check_path(self.path)
         with self._translated("open"):
             self._connection = sqlite3.connect(
-                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                self.path, isolation_level=None, check_same_thread=False
             )
             try:
-                _prepare(self._connection, self.path)
+                _prepare(self._connection, self.path, deadline)
                 self._file = _identity(self.path)
             except BaseException:
                 self._connection.close()
                 raise
 
-    def append(self, envelopes: Sequence[Envelope]) -> list[int]:
+    def append(self, envelopes: Sequence[Envelope], timeout: float = BUSY_SECONDS) -> list[int]:
         """Append in one transaction, all or nothing; returns their offsets, which increase.
 
-        Raises `roomline.wire.InvalidName` or `InvalidData` for an envelope that `check_envelope`
-        refuses, and `LogUnavailable` when another process keeps the file locked for 2 seconds.
+        Waits at most `timeout` seconds, in all, for other threads and for other processes; the
+        disk takes the time that it takes. Raises `LogUnavailable` after that, and
+        `roomline.wire.InvalidName` or `InvalidData` for an envelope that `check_envelope` refuses.
         """
         rows = [_row_of(envelope) for envelope in envelopes]
-        with self._using("append to") as connection:
+        with self._using("append to", timeout=timeout) as connection:
             with self._transaction(connection):
                 latest = connection.execute(
                     "SELECT appended FROM publications ORDER BY offset DESC LIMIT 1"
@@ -261,21 +266,34 @@ class SqliteLog:
                 self._connection.close()
 
     @contextlib.contextmanager
-    def _using(self, action: str, look: bool = True) -> Iterator[sqlite3.Connection]:
-        """The connection for one action, if it still is one to the file at the path."""
+    def _using(
+        self, action: str, look: bool = True, timeout: float = BUSY_SECONDS
+    ) -> Iterator[sqlite3.Connection]:
+        """The connection for one action, if it still is one to the file at the path.
+
+        The wait for other threads and SQLite's own for other processes share the time-out.
+        """
         if os.getpid() != self._pid:
             raise LogUnusable(
                 f"{self.path} was opened by process {self._pid} and cannot be used in process"
                 f" {os.getpid()}: open the log after the fork"
             )
-        with self._lock:
+        deadline = time.monotonic() + timeout
+        if not self._lock.acquire(timeout=max(0.0, timeout)):
+            raise LogUnavailable(
+                f"cannot {action} {self.path}: other threads kept it busy for {timeout:g} seconds"
+            )
+        try:
             if self._closed:
                 raise LogUnusable(f"{self.path} was closed: it cannot be used any more")
             # SQLite would go on appending to a deleted file that nobody will ever read.
             if look and (self._file is None or _identity(self.path) != self._file):
                 raise LogReplaced(f"{self.path} was deleted or replaced after it was opened")
             with self._translated(action):
+                _wait_until(self._connection, deadline)
                 yield self._connection
+        finally:
+            self._lock.release()
 
     @contextlib.contextmanager
     def _translated(self, action: str) -> Iterator[None]:
@@ -385,19 +403,28 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def _wait_until(connection: sqlite3.Connection, deadline: float) -> None:
+    """Let SQLite wait for locks of other connections until then, by the monotonic clock."""
+    left = max(0.0, deadline - time.monotonic())
+    connection.execute(f"PRAGMA busy_timeout = {int(left * 1000)}")
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, deadline: float) -> None:
     """Make the file a log in WAL mode, or find that it is one.
 
     Any number of processes may do this at the same time.
     """
+    _wait_until(connection, deadline)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA journal_size_limit = {16 * 2**20}")
     if _is_empty(connection):
+        _wait_until(connection, deadline)
         connection.execute("BEGIN IMMEDIATE")
         if _is_empty(connection):  # else another process was faster
             for statement in _SCHEMA.strip().split(";\n"):
                 connection.execute(statement.rstrip(";"))
             connection.execute("INSERT INTO log VALUES (?)", (secrets.token_hex(16),))
+        _wait_until(connection, deadline)
         connection.execute("COMMIT")
     if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
         raise LogUnusable(f"{path} is a SQLite database but not a Roomline log: name another file")
@@ -407,7 +434,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} is a log of version {version}, this Roomline reads version {_SCHEMA_VERSION}:"
             " upgrade Roomline or name another file"
         )
-    _use_wal(connection)
+    _use_wal(connection, deadline)
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
@@ -416,14 +443,14 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
     return tables == 0 and application_id == 0
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
+def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:
     # SQLite does not wait by itself when another connection is just switching.
-    give_up = time.monotonic() + _BUSY_SECONDS
     while True:
+        _wait_until(connection, deadline)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
         else:
