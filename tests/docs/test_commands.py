@@ -94,6 +94,7 @@ def test_the_demo_stops_cleanly_on_ctrl_c(tmp_path: Path):
     process = subprocess.Popen(
         [*make("demo"), f"ARGS={demo_options(tmp_path)}"],
         cwd=ROOT,
+        env=environment(),
         stdin=inside,
         stdout=inside,
         stderr=inside,
@@ -114,7 +115,9 @@ def test_the_conformance_server_answers():
     port = free_port()
     shown = snippet("docs/testing.rst", "make-conformance").text.split()
     assert shown == ["make", "conformance-server", "PORT=9001"]
-    with subprocess.Popen(make("conformance-server", f"PORT={port}"), cwd=ROOT) as process:
+    with subprocess.Popen(
+        make("conformance-server", f"PORT={port}"), cwd=ROOT, env=environment()
+    ) as process:
         try:
             for name in ("echo", "disabled_websocket_echo", "cookie_needed_echo", "close"):
                 wait_until_answering(f"http://127.0.0.1:{port}/{name}", process)
@@ -148,9 +151,17 @@ def demo_options(folder: Path) -> str:
 
 def run(command: Sequence[str]) -> str:
     """What a command says; it must succeed."""
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=100
+    )
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout
+
+
+def environment() -> dict[str, str]:
+    """Ours, without what the tests of the Django app have set, and without make's own."""
+    ours = {"DJANGO_SETTINGS_MODULE", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
+    return {name: value for name, value in os.environ.items() if name not in ours}
 
 
 def read_until(terminal: int, text: str | None) -> str:
