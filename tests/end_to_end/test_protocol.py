@@ -20,6 +20,7 @@ from tests.support.gateway import Gateway
 from tests.support.proxy import Proxy
 from tests.support.raw_websocket import RawWebSocket
 from tests.support.talk import Talk
+from tests.support.tokens import connection_token
 
 pytestmark = pytest.mark.timeout(40)
 
@@ -348,13 +349,20 @@ async def test_subscriptions_are_counted(embedded: str, gateways: Gateways) -> N
 
 async def test_new_rooms_are_rationed(embedded: str, gateways: Gateways) -> None:
     node = gateways(embedded, NEW_ROOMS_PER_MINUTE="1", NEW_ROOMS_BURST="3")
-    async with Talk.to(node.url) as talk, Talk.to(node.url) as other:
-        for number in range(3):
-            await talk.publish(f"chat.{number}", 1)
-        refused = await talk.refused_any("publish", room="chat.3", data=1)
-        assert refused.code in ("limit_reached", "rate_limited")
-        await talk.publish("chat.1", 2)
-        await other.publish("chat.3", 1)  # everybody has a ration of their own
+    async with (
+        Talk.to(node.url, token=connection_token("ann")) as ann,
+        Talk.to(node.url, token=connection_token("bob")) as bob,
+        Talk.to(node.url) as anonymous,
+        Talk.to(node.url) as the_same,
+    ):
+        for talk, again in ((ann, ann), (anonymous, the_same)):
+            for number in range(3):
+                await talk.publish(f"chat.{talk.connected.session}-{number}", 1)
+            # Who is anonymous makes up a new identity as often as they like: it does not help.
+            refused = await again.refused_any("publish", room="chat.one-more", data=1)
+            assert refused.code in ("limit_reached", "rate_limited")
+            await again.publish(f"chat.{talk.connected.session}-1", 2)
+        await bob.publish("chat.one-more", 1)  # every user has a ration of their own
 
 
 async def test_sessions_of_one_address_are_counted(embedded: str, gateways: Gateways) -> None:
