@@ -346,7 +346,7 @@ class TestSettings:
             "index_entries",
             "unreadable_timeout",
             "waiting",
-            "waiting_in_total",
+            "waiting_bytes",
             "waiting_timeout",
         }
         assert made.forget_rooms_after == self.SETTINGS.retention_seconds
