@@ -2,6 +2,7 @@
 
 from django_roomline.exceptions import (
     BrokerUnavailable,
+    PublicationsFailed,
     PublishError,
     PublishRejected,
     PublishUnconfirmed,
@@ -12,6 +13,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BrokerUnavailable",
+    "PublicationsFailed",
     "PublishError",
     "PublishRejected",
     "PublishUnconfirmed",

@@ -5,9 +5,12 @@ can take anything, and only the two together tell that from success.
 """
 
 import contextlib
+import copy
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any, Final
 
 import pika
@@ -18,106 +21,186 @@ from pika.exceptions import (
     AMQPError,
     ChannelClosedByBroker,
     ChannelWrongStateError,
-    ConnectionBlockedTimeout,
     NackError,
     UnroutableError,
 )
 from roomline.wire import ROOMS_EXCHANGE, Envelope, properties_of
 
-from django_roomline.exceptions import BrokerUnavailable, PublishRejected, PublishUnconfirmed
+from django_roomline.exceptions import (
+    BrokerUnavailable,
+    PublishError,
+    PublishRejected,
+    PublishUnconfirmed,
+)
+from django_roomline.pool import AllTaken, Pool, Turn
 
+MAX_CONNECTIONS: Final = 8
+"""To the broker, of one process. A confirm takes some milliseconds, so that these are enough for
+hundreds of threads; more that publish at the same time wait for their turn."""
 HEARTBEAT_SECONDS: Final = 60
-"""How long the broker keeps a connection that says nothing. Between two publishes nobody answers
-its heartbeats, so an idle connection is dead after twice this; the next publish replaces it."""
-GOODBYE_SECONDS: Final = 1.0
+"""How long a connection is kept that says nothing. Between two publishes nobody answers the
+broker's heartbeats, so that it closes an idle connection after twice this."""
 
 _NOT_FOUND = 404
+_MIN_CONNECT_SECONDS = 0.001  # pika does not take 0
 
 
 class _NoAnswer(AMQPConnectionError):  # type: ignore[misc] # pika is not typed
     """The broker took longer than it may."""
 
 
-class AmqpPublisher:
-    """Publishes to the exchange ``rooms``; a connection of its own for each thread."""
+class _Broken(Exception):
+    """The connection broke before the broker had confirmed."""
 
-    def __init__(self, url: str, timeout: float) -> None:
-        """`timeout` (seconds) bounds each `publish` as a whole, connecting included."""
-        self._timeout = timeout
+
+class AmqpPublisher:
+    """Publishes to the exchange ``rooms``, over a few connections that threads take turns with."""
+
+    def __init__(self, url: str) -> None:
         self._parameters = pika.URLParameters(url)
         self._parameters.heartbeat = HEARTBEAT_SECONDS
         self._parameters.connection_attempts = 1
-        self._parameters.socket_timeout = timeout
-        self._parameters.stack_timeout = timeout
-        self._parameters.blocked_connection_timeout = timeout
         # A client certificate may stand for the user; the broker then knows the name, we do not.
         self._user = getattr(self._parameters.credentials, "username", None)
-        self._mine = threading.local()
+        self._pool = Pool[_Line](MAX_CONNECTIONS, HEARTBEAT_SECONDS)
 
-    def publish(self, envelope: Envelope) -> None:
-        """Return when the broker has confirmed; raises a `PublishError`."""
-        deadline = time.monotonic() + self._timeout
+    def publish(self, envelope: Envelope, timeout: float) -> None:
+        """Return when the broker has confirmed; raises a `PublishError`.
+
+        `timeout` (seconds) bounds all of it: waiting for a turn, connecting, a second attempt.
+        """
+        deadline = time.monotonic() + timeout
         envelope = envelope._replace(publisher=self._user)
-        line = self._line()
-        if line is not None:
-            try:
-                return self._publish_on(line, envelope, deadline)
-            except (AMQPConnectionError, ChannelWrongStateError):
-                # It was open from before and may have died of old age, or with the broker. Once
-                # more on a new one: the message id is the same, so a repeat does no harm.
-                self._mine.line = None
         try:
-            line = self._mine.line = _Line(self._parameters, deadline)
-        except (AMQPError, AMQPConnectorException, OSError) as error:
-            raise BrokerUnavailable(f"RabbitMQ cannot be reached: {_words(error)}") from error
-        try:
-            return self._publish_on(line, envelope, deadline)
-        except (AMQPConnectionError, ChannelWrongStateError) as error:
-            self._mine.line = None
-            raise PublishUnconfirmed(
-                f"the connection to RabbitMQ broke before it had confirmed: {_words(error)}"
-            ) from error
+            with self._pool.turn(deadline) as turn:
+                self._publish(turn, envelope, deadline)
+        except AllTaken:
+            raise BrokerUnavailable(
+                f"not sent: {MAX_CONNECTIONS} other publications have waited for RabbitMQ for"
+                f" {timeout:g} seconds"
+            ) from None
+        except _Broken as error:
+            raise PublishUnconfirmed(str(error)) from error
 
     def disconnect(self) -> None:
-        """Close the calling thread's connection."""
-        line, self._mine.line = self._line(), None
-        if line is not None:
-            line.close()
+        """Close the connections that no thread is using."""
+        self._pool.close_idle()
 
-    def _line(self) -> "_Line | None":
-        line: _Line | None = getattr(self._mine, "line", None)
-        return line
+    def _publish(self, turn: "Turn[_Line]", envelope: Envelope, deadline: float) -> None:
+        if turn.connection is not None and turn.connection.is_open():
+            try:
+                return _publish_on(turn, turn.connection, envelope, deadline)
+            except _Broken as error:
+                broken = error
+            # It was open from before and may have died of old age, or with the broker. Once more
+            # on a new one: the message id is the same, so a repeat does no harm.
+            try:
+                return _publish_on(turn, self._connected(deadline), envelope, deadline)
+            except (PublishError, _Broken) as error:
+                # The first attempt may have reached the log, whatever became of the second.
+                raise PublishUnconfirmed(f"{broken}; and then: {error}") from error
+        if turn.connection is not None:
+            turn.connection.close()
+            turn.connection = None
+        return _publish_on(turn, self._connected(deadline), envelope, deadline)
 
-    def _publish_on(self, line: "_Line", envelope: Envelope, deadline: float) -> None:
+    def _connected(self, deadline: float) -> "_Line":
+        """A new connection, to the first address of the host that answers in its share of time."""
+        trouble: BaseException = TimeoutError("no time was left")
         try:
-            line.publish(envelope, deadline)
-        except UnroutableError as error:
-            raise BrokerUnavailable(
-                f"RabbitMQ returned the publication to room {envelope.room}: its namespace is not"
-                " bound to the log, or the log is not up yet after a restart"
-            ) from error
-        except NackError as error:
-            raise BrokerUnavailable("RabbitMQ could not store the publication") from error
-        except ChannelClosedByBroker as error:
-            self.disconnect()
-            sort = BrokerUnavailable if error.reply_code == _NOT_FOUND else PublishRejected
-            raise sort(f"RabbitMQ refuses: {error.reply_text}") from error
-        except (_NoAnswer, ConnectionBlockedTimeout) as error:
-            self._mine.line = None
-            raise PublishUnconfirmed(
-                f"RabbitMQ did not confirm within {self._timeout:g} seconds: it is out of memory"
-                " or disk space, or does not answer"
-            ) from error
+            addresses = _resolve(self._parameters.host, self._parameters.port, deadline)
+        except (OSError, UnicodeError) as error:
+            addresses, trouble = [], error
+        for tried, address in enumerate(addresses):
+            left = deadline - time.monotonic()
+            share = max(_MIN_CONNECT_SECONDS, left / (len(addresses) - tried))
+            try:
+                return _Line(_parameters_for(self._parameters, address, share), deadline)
+            except (AMQPError, AMQPConnectorException, OSError) as error:
+                trouble = error
+        raise BrokerUnavailable(f"RabbitMQ cannot be reached: {_words(trouble)}") from trouble
+
+
+def _publish_on(turn: "Turn[_Line]", line: "_Line", envelope: Envelope, deadline: float) -> None:
+    """Publish on a connection, which stays in the turn if it can be used again.
+
+    Raises a `PublishError`, or `_Broken`.
+    """
+    turn.connection = None
+    try:
+        line.publish(envelope, deadline)
+    except UnroutableError as error:
+        turn.connection = line
+        raise BrokerUnavailable(
+            f"RabbitMQ returned the publication to room {envelope.room}: its namespace is not"
+            " bound to the log, or the log is not up yet after a restart"
+        ) from error
+    except NackError as error:
+        turn.connection = line
+        raise BrokerUnavailable("RabbitMQ could not store the publication") from error
+    except ChannelClosedByBroker as error:
+        line.close()
+        sort = BrokerUnavailable if error.reply_code == _NOT_FOUND else PublishRejected
+        raise sort(f"RabbitMQ refuses: {error.reply_text}") from error
+    except _NoAnswer as error:
+        raise PublishUnconfirmed(
+            "RabbitMQ did not confirm in time: it is out of memory or disk space, or does not"
+            " answer"
+        ) from error
+    except (AMQPConnectionError, ChannelWrongStateError) as error:
+        line.close()
+        raise _Broken(
+            f"the connection to RabbitMQ broke before it had confirmed: {_words(error)}"
+        ) from error
+    turn.connection = line
+
+
+def _resolve(host: str, port: int, deadline: float) -> list[str]:
+    """The host's addresses; raises `OSError` or `UnicodeError`.
+
+    In a thread of its own because the system's resolver takes no time-out, and as much as half a
+    minute of time; it ends by itself.
+    """
+    answer: Future[list[str]] = Future()
+
+    def ask() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answer.set_result([str(address[0]) for *_, address in found])
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return list(dict.fromkeys(answer.result(max(0.0, deadline - time.monotonic()))))
+    except TimeoutError:
+        raise TimeoutError(f"the address of {host} could not be found in time") from None
+
+
+def _parameters_for(parameters: Any, address: str, seconds: float) -> Any:
+    """Those for one address of the host, which is to answer in so many seconds."""
+    mine = copy.copy(parameters)
+    mine.host = address
+    mine.socket_timeout = mine.stack_timeout = seconds
+    tls = parameters.ssl_options
+    if tls is not None:
+        # The certificate is still the one of the name.
+        mine.ssl_options = pika.SSLOptions(tls.context, tls.server_hostname or parameters.host)
+    return mine
 
 
 class _Line:
-    """One connection with one AMQP channel in confirm mode, used by one thread."""
+    """One connection with one AMQP channel in confirm mode, used by one thread at a time."""
 
     def __init__(self, parameters: Any, deadline: float) -> None:
         self._connection = pika.BlockingConnection(parameters)
-        with self._until(deadline):
-            self._channel: BlockingChannel = self._connection.channel()
-            self._channel.confirm_delivery()
+        try:
+            with self._until(deadline):
+                self._channel: BlockingChannel = self._connection.channel()
+                self._channel.confirm_delivery()
+        except AMQPError:
+            self.close()
+            raise
 
     def publish(self, envelope: Envelope, deadline: float) -> None:
         """Return when confirmed; raises what pika raises, or `_NoAnswer`."""
@@ -130,14 +213,21 @@ class _Line:
                 mandatory=True,
             )
 
+    def is_open(self) -> bool:
+        """Whether it seems so, after reading what the broker has said meanwhile."""
+        try:
+            # The first round of pika's loop reads that the broker has gone, the next acts on it.
+            for _ in range(2):
+                self._connection.process_data_events(0)
+        except AMQPError:
+            return False
+        return bool(self._channel.is_open)
+
     def close(self) -> None:
-        """Say goodbye if the connection still lives, and let go of it."""
-        # It has died of old age, or does while saying goodbye: gone either way.
-        with (
-            contextlib.suppress(AMQPError),
-            self._until(time.monotonic() + GOODBYE_SECONDS),
-        ):
-            self._connection.close()
+        """Say goodbye if it still lives, and let go of it without waiting for an answer."""
+        if self._connection.is_open:  # else pika has let go of it
+            with contextlib.suppress(AMQPError), self._until(time.monotonic()):
+                self._connection.close()
 
     @contextlib.contextmanager
     def _until(self, deadline: float) -> Iterator[None]:

@@ -5,7 +5,8 @@
     PublishError
     ├── PublishRejected      the broker will never take this publication
     ├── BrokerUnavailable    not in the log: try again
-    └── PublishUnconfirmed   outcome unknown: it may or may not be in the log
+    ├── PublishUnconfirmed   outcome unknown: it may or may not be in the log
+    └── PublicationsFailed   several of one transaction's, each with one of the above
 """
 
 
@@ -22,4 +23,14 @@ class BrokerUnavailable(PublishError):
 
 
 class PublishUnconfirmed(PublishError):
-    """The publication may or may not be in the log: no answer came in time."""
+    """The publication may or may not be in the log: no answer came in time.
+
+    Publishing it again does no harm if both calls have the same `key`.
+    """
+
+
+class PublicationsFailed(ExceptionGroup[PublishError], PublishError):
+    """Several of the publications of one transaction were not confirmed.
+
+    `exceptions` has the error of each, in the order of the calls; the text names their rooms.
+    """

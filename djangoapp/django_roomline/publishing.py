@@ -1,114 +1,128 @@
 """`publish`: from views, tasks, signals and shells into a room's log."""
 
-import functools
 import os
-import threading
 import time
 import uuid
 from typing import Any, Final, Protocol
 
-from django.db import transaction
-from roomline.sqlitelog import LogError, LogReplaced, LogUnconfirmed, SqliteLog
-from roomline.wire import KINDS, Envelope, Kind, body_of, check_room, shorten
+from roomline.wire import (
+    KINDS,
+    MAX_KEY_LENGTH,
+    Envelope,
+    Kind,
+    body_of,
+    check_room,
+    message_id_of,
+    shorten,
+)
 
 from django_roomline import conf
-from django_roomline.exceptions import BrokerUnavailable, PublishUnconfirmed
+from django_roomline.commits import publish_on_commit
+from django_roomline.embedded import EmbeddedPublisher
 
-EMBEDDED_PUBLISHER: Final = "roomline"
-"""The publisher's name in the embedded log, where no broker validates one."""
+PRINCIPAL: Final = "publisher:django"
+"""Whom a key belongs to: all of a project's processes, and nobody else. No user id has a colon."""
 
 
 class Publisher(Protocol):
     """What brings one envelope into the log, for all threads of one process."""
 
-    def publish(self, envelope: Envelope) -> None:
-        """Return when it is in the log; raises a `PublishError`."""
+    def publish(self, envelope: Envelope, timeout: float) -> None:
+        """Return when it is in the log; raises a `PublishError` after `timeout` seconds at most."""
 
     def disconnect(self) -> None:
-        """Let go of what the calling thread holds open."""
+        """Close the connections that no thread is using."""
 
 
-def publish(room: str, data: Any, kind: Kind = "message", on_commit: bool = True) -> None:
+def publish(
+    room: str,
+    data: Any,
+    kind: Kind = "message",
+    on_commit: bool = True,
+    *,
+    key: str | None = None,
+    using: str | None = None,
+) -> None:
     """Publish JSON data to a room, by default when the current transaction commits.
 
-    Outside of a transaction, and with ``on_commit=False``, that is at once. Rolled back means
-    not published. It is confirmed: when the publishing is done, the publication is in the log.
-    One call takes at most ``ROOMLINE["PUBLISH_TIMEOUT"]`` seconds.
+    Outside of a transaction, and with ``on_commit=False``, that is at once. Rolled back, be it to
+    a savepoint, means not published. `using` names the database whose transaction is meant; None
+    is the default one. It is confirmed: when the publishing is done, the publication is in the
+    log. One call takes at most ``ROOMLINE["PUBLISH_TIMEOUT"]`` seconds; what fails of one
+    transaction takes no more than that in all.
+
+    `key` (1 to 128 characters) makes it harmless to publish the same again, after an error or in
+    a task that is run twice: of the publications to a room with the same key, subscribers see the
+    first one only, as long as they stand near each other in the log.
 
     Raises at once, before any commit: `roomline.wire.InvalidName` for the room,
-    `roomline.wire.InvalidData` for data that is not JSON or too large, `ValueError` for the kind.
-    Raises when it is published: a `PublishError`. With `on_commit` that comes out of the block
-    that commits; what the block wrote to the database is then saved.
+    `roomline.wire.InvalidData` for data that is not JSON or too large, `ValueError` for the kind
+    or the key. Raises when it is published: a `PublishError`.
+
+    With `on_commit` that comes out of the block that commits; what the block wrote to the
+    database is then saved. All publications of the transaction are tried, in order; if several
+    fail it is a `PublicationsFailed`. It is raised behind the transaction's last publication:
+    ``transaction.on_commit`` hooks that others registered before that have run, and Django drops
+    those registered after it, as it does after any hook that raises.
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {shorten(kind)}, accepted are {', '.join(KINDS)}")
+    settings = conf.current()
     envelope = Envelope(
         room=check_room(room),
         body=body_of(data),
-        message_id=uuid.uuid4().hex,
+        message_id=uuid.uuid4().hex if key is None else _message_id(room, key),
         time=int(time.time() * 1000),
         kind=kind,
+        key=key,
     )
     if on_commit:
-        transaction.on_commit(functools.partial(_publish_now, envelope))
+        publish_on_commit(envelope, using, settings.publish_timeout, _send)
     else:
-        _publish_now(envelope)
+        _send(envelope, settings.publish_timeout)
 
 
 def disconnect() -> None:
-    """Close the connection to the broker that the calling thread has, if it has one.
+    """Close the connections to the broker that no thread of this process is using just now.
 
-    A thread that publishes and then ends, in a long-lived process, calls this first. Any later
-    `publish` connects anew.
+    Never needed: their number is bounded, threads take turns with them, and `publish` closes
+    those that were idle for long. Any later `publish` connects anew.
     """
-    _publisher(conf.current(), os.getpid()).disconnect()
+    _publisher().disconnect()
 
 
-def _publish_now(envelope: Envelope) -> None:
-    _publisher(conf.current(), os.getpid()).publish(envelope)
+def _message_id(room: str, key: str) -> str:
+    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_LENGTH:
+        raise ValueError(
+            f"key is {shorten(key)}, accepted is text of 1 to {MAX_KEY_LENGTH} characters"
+        )
+    try:
+        return message_id_of(PRINCIPAL, room, key)
+    except UnicodeEncodeError:
+        raise ValueError(f"key {shorten(key)} is text that UTF-8 cannot carry") from None
+
+
+def _send(envelope: Envelope, timeout: float) -> None:
+    _publisher().publish(envelope, timeout)
 
 
 # A fork makes its own. It keeps its parent's as well, unused, so that nothing there is closed:
 # SQLite does not take that from another process, and RabbitMQ would hear a goodbye.
-@functools.cache
-def _publisher(settings: conf.Settings, pid: int) -> Publisher:
+_publishers: dict[tuple[str, int], Publisher] = {}
+
+
+def _publisher() -> Publisher:
+    settings = conf.current()
+    mine = settings.broker, os.getpid()
+    # No lock, which a fork could find locked for ever: of two threads that come first, one wins.
+    return _publishers.get(mine) or _publishers.setdefault(mine, _made(settings))
+
+
+def _made(settings: conf.Settings) -> Publisher:
+    """A publisher, which connects when it is used."""
     if settings.embedded_path is not None:
-        return _EmbeddedPublisher(settings.embedded_path)
+        return EmbeddedPublisher(settings.embedded_path)
     # Not at the top of the file: projects on the embedded log need no pika.
     from django_roomline.amqp import AmqpPublisher
 
-    return AmqpPublisher(settings.broker, settings.publish_timeout)
-
-
-class _EmbeddedPublisher:
-    """Appends to the embedded log, which all threads share."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._log: SqliteLog | None = None
-
-    def publish(self, envelope: Envelope) -> None:
-        envelope = envelope._replace(publisher=EMBEDDED_PUBLISHER)
-        try:
-            try:
-                self._opened().append([envelope])
-            except LogReplaced:
-                self.disconnect()
-                self._opened().append([envelope])
-        except LogUnconfirmed as error:
-            raise PublishUnconfirmed(str(error)) from error
-        except LogError as error:
-            raise BrokerUnavailable(str(error)) from error
-
-    def disconnect(self) -> None:
-        with self._lock:
-            if self._log is not None:
-                self._log.close()
-                self._log = None
-
-    def _opened(self) -> SqliteLog:
-        with self._lock:
-            if self._log is None:
-                self._log = SqliteLog(self._path)
-            return self._log
+    return AmqpPublisher(settings.broker)
