@@ -1213,7 +1213,10 @@ class Follower {
             this.lost = push.code;
             this.subscribe();
         }
-        else if (push.code === "token_expired" && typeof this.options.token === "function") {
+        else if (
+        // Neither the connection's grants nor the last token do any more; another token may.
+        (push.code === "token_expired" || push.code === "forbidden") &&
+            typeof this.options.token === "function") {
             this.heldToken = null;
             this.tokenWanted = true;
             this.subscribe();

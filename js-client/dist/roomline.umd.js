@@ -1100,7 +1100,8 @@ var Follower = (function () {
             this.lost = push.code;
             this.subscribe();
         }
-        else if (push.code === "token_expired" && typeof this.options.token === "function") {
+        else if ((push.code === "token_expired" || push.code === "forbidden") &&
+            typeof this.options.token === "function") {
             this.heldToken = null;
             this.tokenWanted = true;
             this.subscribe();

@@ -543,7 +543,8 @@ function pong(world, sent, position) {
 }
 
 /** `[room, since]` of the `subscribe`s on the latest socket. */
-const sinces = (world) => world.socket.commands("subscribe").map(({ room, since }) => [room, since]);
+const sinces = (world) =>
+  world.socket.commands("subscribe").map(({ room, since }) => [room, since]);
 
 test("a ping whose count agrees moves where a room with a head is continued from", () => {
   const world = World.subscribed();

@@ -490,6 +490,15 @@ test("a room token is asked for when it is wanted, kept, and asked for when expi
   assert.deepEqual([command.token, command.since], [`${ROOM}-2`, "p1"]);
 });
 
+test("a room that the connection grants no more is continued with a room token", () => {
+  const world = World.subscribed({}, { token: () => "t-1" });
+  world.socket.say({ type: "unsubscribed", room: ROOM, code: "forbidden", reason: "no more" });
+  const { token, since } = world.socket.last("subscribe");
+  assert.deepEqual([token, since], ["t-1", "p1"]);
+  wantToken(world);
+  assert.equal(world.subscription.state, "unsubscribed", "and that was the last word");
+});
+
 test("a kept room token that is refused is replaced; a fresh one that is refused is not", async () => {
   let asked = 0;
   const world = new World();

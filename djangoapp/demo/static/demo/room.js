@@ -6,7 +6,12 @@
   var HISTORY = 50;
   var MOST_SHOWN = 500;
   var TRANSPORTS = ["websocket", "xhr-streaming", "eventsource", "xhr-polling"];
-  var STATES = { connected: "live", connecting: "connecting…", disconnected: "offline" };
+  var STATES = {
+    connected: "live",
+    connecting: "connecting…",
+    disconnected: "offline",
+    closed: "not open"
+  };
 
   var config = JSON.parse(byId("roomline-config").textContent);
   var roomName = byId("main").getAttribute("data-room");
@@ -16,6 +21,9 @@
   var composer = byId("composer");
   var keys = 0;
   var pageId = randomText();
+  /* Whether the newest message is in sight. Kept, because what makes the list smaller tells nobody
+     before it does. */
+  var atBottom = true;
 
   var client = new Roomline(config.endpoints, {
     token: function () {
@@ -25,16 +33,19 @@
   });
 
   client.on("state", function (event) {
-    var state = byId("state");
-    state.setAttribute("data-state", event.state);
-    state.textContent = STATES[event.state];
     if (event.state !== "connected") byId("transport").textContent = "";
+    showState();
   });
   client.on("connected", function (event) {
     byId("transport").textContent = event.transport;
   });
   client.on("error", function (error) {
-    if (!error.temporary) say("note", error.message);
+    if (error.temporary) return;
+    if (error.code === "token_failed" && error.room === null) {
+      say("note", "You are not admitted here any more: log in, or reload the page.");
+    } else {
+      say("note", error.message);
+    }
   });
 
   var room = client.subscribe(roomName, {
@@ -43,6 +54,7 @@
       return getToken(config.roomTokenUrl + "?room=" + encodeURIComponent(name));
     }
   });
+  room.on("state", showState);
   room.on("subscribed", function (event) {
     if (event.recovered) return;
     if (event.reason) say("note", "Some messages may be missing; history reloaded.");
@@ -54,13 +66,14 @@
     toBottom();
   });
   room.on("publication", function (publication) {
-    var wasAtBottom = isAtBottom();
     show(publication);
     byId("nothing").hidden = true;
-    if (wasAtBottom) toBottom();
+    stayAtBottom();
   });
   room.on("unsubscribed", function (event) {
-    say("note", "This room has ended for you: " + event.reason);
+    var refused = event.code === "token_failed" || event.code === "forbidden";
+    if (refused) say("note", "This room is not, or no longer, open to you.");
+    else say("note", "This room has ended for you: " + event.reason);
   });
 
   var notices = client.subscribe("system.notices", { history: 1 });
@@ -80,9 +93,24 @@
       send(text);
     });
   }
+  scroll.addEventListener("scroll", function () {
+    atBottom = isAtBottom();
+  });
+  window.addEventListener("resize", stayAtBottom);
+  // `toggle` does not bubble.
+  document.addEventListener("toggle", stayAtBottom, true);
   hideOnClose("notice");
   hideOnClose("note");
   client.connect();
+
+  function showState() {
+    var badge = byId("state");
+    var state = client.state;
+    if (state === "connected" && room.state === "subscribing") state = "connecting";
+    if (state === "connected" && room.state === "unsubscribed") state = "closed";
+    badge.setAttribute("data-state", state);
+    badge.textContent = STATES[state];
+  }
 
   function show(publication) {
     var item = element("li", "message " + publication.kind);
@@ -150,6 +178,7 @@
     var bar = byId(id);
     bar.querySelector(".text").textContent = text;
     bar.hidden = false;
+    stayAtBottom();
   }
 
   function hideOnClose(id) {
@@ -188,8 +217,15 @@
         var request = new XMLHttpRequest();
         request.open("GET", url);
         request.onload = function () {
-          if (request.status === 200) resolve(JSON.parse(request.responseText).token);
-          else reject(new Error(url + " answers " + request.status));
+          var error;
+          if (request.status === 200) {
+            resolve(JSON.parse(request.responseText).token);
+            return;
+          }
+          error = new Error(url + " answers " + request.status);
+          // Not for this visitor: asking again would not help.
+          if (request.status === 401 || request.status === 403) error.temporary = false;
+          reject(error);
         };
         request.onerror = function () {
           reject(new Error(url + " cannot be reached"));
@@ -221,6 +257,11 @@
 
   function toBottom() {
     scroll.scrollTop = scroll.scrollHeight;
+    atBottom = true;
+  }
+
+  function stayAtBottom() {
+    if (atBottom) toBottom();
   }
 
   function button(label, action) {
