@@ -17,7 +17,16 @@ from tests.docs.pages import Snippet, snippet
 from tests.docs.test_in_browser import CHROMIUM, CHROMIUM_FLAGS
 from tests.support.rabbitmq import free_port
 
-COVERS = {"django-settings", "django-urls", "django-template", "django-publish", "django-run"}
+COVERS = {
+    "django-settings",
+    "django-urls",
+    "django-template",
+    "django-migrate",
+    "django-publish",
+    "django-run",
+}
+
+README = Path(__file__).parents[2] / "README.rst"
 
 VIEW = """
 from django.urls import path
@@ -47,12 +56,9 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 async def test_the_page_shows_what_django_publishes(project: Path):
-    migrate, serve = readme("django-run").text.splitlines()
-    assert migrate.startswith("python ")
-    assert serve.startswith("python ")
-    run(project, *migrate.split()[1:])
+    run(project, *command("django-migrate"))
     run(project, "manage.py", "shell", "-c", readme("django-publish").text)
-    with serving(project, serve.split()[1:]) as address:
+    with serving(project, command("django-run")) as address:
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
                 executable_path=CHROMIUM, args=CHROMIUM_FLAGS
@@ -61,6 +67,20 @@ async def test_the_page_shows_what_django_publishes(project: Path):
             await page.goto(address)
             await page.get_by_text("hello from Django").wait_for(timeout=15_000)
             await browser.close()
+
+
+def test_the_steps_stand_in_the_order_in_which_they_work():
+    text = README.read_text()
+    steps = ["settings", "urls", "template", "migrate", "publish", "run"]
+    places = [text.index(f":name: django-{step}") for step in steps]
+    assert places == sorted(places)
+
+
+def command(name: str) -> list[str]:
+    """The arguments of the Python that the README's block runs."""
+    python, *arguments = readme(name).text.split()
+    assert python == "python"
+    return arguments
 
 
 @contextmanager
