@@ -18,6 +18,9 @@ from django.contrib.auth.models import AnonymousUser, User  # noqa: E402
 from django.db import transaction  # noqa: E402
 from django.test import Client, override_settings  # noqa: E402
 from django.test.runner import DiscoverRunner  # noqa: E402
+from django_roomline.publishing import disconnect  # noqa: E402
+from roomline.sqlitelog import SqliteLog  # noqa: E402
+from roomline.wire import Envelope  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -69,3 +72,22 @@ def users(db: None) -> dict[str, Any]:
         "staff": User.objects.create_user("sue", password="sue's", is_staff=True),
         "inactive": User.objects.create_user("ian", password="ian's", is_active=False),
     }
+
+
+@pytest.fixture
+def entries(
+    tmp_path: Path, roomline: Callable[..., None]
+) -> Iterator[Callable[[], list[Envelope]]]:
+    """The log that publish() writes to: what is in it now."""
+    path = tmp_path / "rooms.sqlite3"
+    roomline(BROKER=f"embedded:{path}")
+
+    def read() -> list[Envelope]:
+        log = SqliteLog(path)
+        try:
+            return [envelope for _, envelope in log.read(0, 100_000)]
+        finally:
+            log.close()
+
+    yield read
+    disconnect()

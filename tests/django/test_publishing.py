@@ -1,6 +1,7 @@
 """publish() into the embedded log: what is written, when, and what is refused."""
 
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -10,29 +11,18 @@ from typing import Any
 import pytest
 from django.db import transaction
 from django_roomline import BrokerUnavailable, publish
-from django_roomline.models import Room
-from django_roomline.publishing import disconnect
+from django_roomline.publishing import PRINCIPAL, disconnect
 from roomline.sqlitelog import SqliteLog
-from roomline.wire import MAX_BODY_BYTES, Envelope, InvalidData, InvalidName
+from roomline.wire import (
+    MAX_BODY_BYTES,
+    MAX_KEY_LENGTH,
+    Envelope,
+    InvalidData,
+    InvalidName,
+    message_id_of,
+)
 
 Entries = Callable[[], list[Envelope]]
-
-
-@pytest.fixture
-def entries(tmp_path: Path, roomline: Any) -> Any:
-    """The log that publish() writes to: what is in it now."""
-    path = tmp_path / "rooms.sqlite3"
-    roomline(BROKER=f"embedded:{path}")
-
-    def read() -> list[Envelope]:
-        log = SqliteLog(path)
-        try:
-            return [envelope for _, envelope in log.read(0, 1000)]
-        finally:
-            log.close()
-
-    yield read
-    disconnect()
 
 
 def test_a_publication_is_in_the_log(entries: Entries) -> None:
@@ -54,25 +44,6 @@ def test_two_publications_are_in_order_and_differ(entries: Entries) -> None:
     publish("a", 1)
     first, second = entries()
     assert first.message_id != second.message_id
-
-
-def test_published_when_the_transaction_commits(entries: Entries) -> None:
-    with transaction.atomic():
-        publish("a", "later")
-        publish("a", "now", on_commit=False)
-        assert [envelope.body for envelope in entries()] == [b'"now"']
-    assert [envelope.body for envelope in entries()] == [b'"now"', b'"later"']
-
-
-def test_what_is_rolled_back_is_not_published(entries: Entries) -> None:
-    with transaction.atomic():
-        publish("a", "no")
-        transaction.set_rollback(True)
-    with transaction.atomic():
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
-            publish("a", 1 / 0)
-        publish("a", "yes")
-    assert [envelope.body for envelope in entries()] == [b'"yes"']
 
 
 def test_data_is_taken_as_it_is_at_the_call(entries: Entries) -> None:
@@ -103,21 +74,26 @@ def test_a_bad_kind_is_said_at_the_call(entries: Entries) -> None:
         publish("a", 1, kind=kind)
 
 
+def test_a_key_makes_the_message_id(entries: Entries) -> None:
+    for room in ("a", "a", "b"):
+        publish(room, 1, key="order-7")
+    first, repeat, other = entries()
+    assert first.message_id == repeat.message_id == message_id_of(PRINCIPAL, "a", "order-7")
+    assert other.message_id != first.message_id, "a key is one of its room"
+    assert first.key == "order-7"
+
+
+@pytest.mark.parametrize("key", ["", "k" * (MAX_KEY_LENGTH + 1), 7, "\ud800"])
+def test_a_bad_key_is_said_at_the_call(entries: Entries, key: Any) -> None:
+    with transaction.atomic(), pytest.raises(ValueError, match="key"):
+        publish("a", 1, key=key)
+    assert entries() == []
+
+
 def test_a_log_that_cannot_be_used_is_said(roomline: Any) -> None:
     roomline(BROKER="embedded:/nonexistent/rooms.sqlite3")
     with pytest.raises(BrokerUnavailable, match="/nonexistent"):
         publish("a", 1)
-
-
-def test_what_was_saved_stays_saved_when_publishing_fails(roomline: Any) -> None:
-    roomline(BROKER="embedded:/nonexistent/rooms.sqlite3")
-    block = transaction.atomic()
-    block.__enter__()
-    Room.objects.create(name="saved", title="Saved")
-    publish("saved", 1)
-    with pytest.raises(BrokerUnavailable):
-        block.__exit__(None, None, None)
-    assert Room.objects.get(name="saved").delete()[0] == 1
 
 
 def test_a_log_that_was_replaced_is_opened_anew(entries: Entries, tmp_path: Path) -> None:
@@ -135,6 +111,61 @@ def test_threads_share_the_log(entries: Entries) -> None:
     for thread in threads:
         thread.join(10)
     assert sorted(envelope.body for envelope in entries()) == [b"%d" % n for n in range(8)]
+
+
+def test_a_locked_file_holds_no_thread_longer_than_the_time_out(
+    entries: Entries, tmp_path: Path, roomline: Any
+) -> None:
+    roomline(BROKER=f"embedded:{tmp_path / 'rooms.sqlite3'}", PUBLISH_TIMEOUT=0.4)
+    publish("a", 1)
+    holder = sqlite3.connect(tmp_path / "rooms.sqlite3", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    took: list[float] = []
+
+    def work() -> None:
+        began = time.monotonic()
+        with pytest.raises(BrokerUnavailable, match=r"locked|busy"):
+            publish("a", 2, on_commit=False)
+        took.append(time.monotonic() - began)
+
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert len(took) == 5
+    assert max(took) < 1.2
+    publish("a", 3)
+    assert [envelope.body for envelope in entries()] == [b"1", b"3"]
+
+
+def test_disconnecting_leaves_other_threads_alone(entries: Entries) -> None:
+    errors: list[BaseException] = []
+    over = threading.Event()
+    published: list[int] = []
+
+    def work() -> None:
+        try:
+            while not over.is_set():
+                publish("a", 1, on_commit=False)
+                published.append(1)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + 0.7
+    while time.monotonic() < until:
+        disconnect()
+        time.sleep(0.001)
+    over.set()
+    for thread in threads:
+        thread.join(10)
+    assert not errors
+    assert len(entries()) == len(published) > 10
 
 
 def test_a_fork_opens_its_own(entries: Entries) -> None:
