@@ -7,13 +7,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 from django_roomline.identity import MAX_NAME, name_guest, visitor_of
-from django_roomline.models import Room
+from django_roomline.models import Audience, Room
 
 
 @require_GET
 def rooms(request: HttpRequest) -> HttpResponse:
     """The rooms that the visitor may read."""
-    readable = [room for room in Room.objects.all() if room.allows(request.user, "read")]
+    readable = Room.objects.filter(readers__in=Audience.of(request.user))
     return _page(request, "demo/rooms.html", rooms=readable)
 
 

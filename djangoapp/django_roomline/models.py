@@ -54,6 +54,11 @@ class Audience(models.TextChoices):
         active = user.is_authenticated and getattr(user, "is_active", True)
         return active and (self is Audience.AUTHENTICATED or getattr(user, "is_staff", False))
 
+    @classmethod
+    def of(cls, user: AnyUser) -> list["Audience"]:
+        """The classes that this user is one of."""
+        return [audience for audience in cls if audience.includes(user)]
+
 
 class Room(models.Model):
     """A room with a title and rights. It is usable as soon as it is saved."""

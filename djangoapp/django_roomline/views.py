@@ -12,7 +12,7 @@ from roomline.wire import InvalidName
 
 from django_roomline import conf
 from django_roomline.identity import Visitor, visitor_of
-from django_roomline.policy import grants_for, may
+from django_roomline.policy import grants_for, rights_in
 
 TokenView = Callable[[HttpRequest, Visitor], HttpResponse]
 
@@ -67,10 +67,10 @@ def room_token(request: HttpRequest, visitor: Visitor) -> HttpResponse:
     settings = conf.current()
     room = request.GET.get("room") or request.POST.get("room", "")
     try:
-        allowed = may(request.user, room, "read")
+        rights = rights_in(request.user, room)
     except InvalidName as error:
         return refusal(400, "room_invalid", str(error))
-    if not allowed:
+    if not rights.read:
         return refusal(403, "forbidden", f"room {room} is not for you")
     signed = sign_room(
         settings.keys,
@@ -78,7 +78,7 @@ def room_token(request: HttpRequest, visitor: Visitor) -> HttpResponse:
         room,
         now=time.time(),
         lifetime=settings.token_lifetime,
-        write=may(request.user, room, "write"),
+        write=rights.write,
     )
     return JsonResponse({"token": signed, "expires_in": settings.token_lifetime, "room": room})
 

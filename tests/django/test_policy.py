@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models.signals import post_init
 from django.test.utils import CaptureQueriesContext
 from django_roomline.models import Audience, Room
-from django_roomline.policy import grants_for, may
+from django_roomline.policy import Rights, grants_for, may, rights_in
 from roomline.tokens import Grants, Keyring, sign_connection
 from roomline.wire import InvalidName
 
@@ -43,14 +44,48 @@ def rooms(db: None) -> None:
 def test_grants_by_class_of_user(
     users: dict[str, Any], rooms: None, sort: str, reads: tuple[str, ...], writes: tuple[str, ...]
 ) -> None:
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         assert grants_for(users[sort]) == Grants(reads, writes)
     assert len(queries) == 1
     for room in Room.objects.all():
         assert may(users[sort], room.name, "read") == (room.name in reads)
         assert may(users[sort], room.name, "write") == (room.name in writes)
+        with CaptureQueriesContext(connection) as queries:
+            rights = rights_in(users[sort], room.name)
+        assert rights == Rights(room.name in reads, room.name in writes)
+        assert len(queries) == 1
+
+
+@pytest.fixture
+def loaded() -> Any:
+    """The rooms that were made from rows of the database since the test has begun."""
+    names: list[str] = []
+
+    def note(instance: Room, **_: Any) -> None:
+        names.append(instance.name)
+
+    post_init.connect(note, sender=Room)
+    yield names
+    post_init.disconnect(note, sender=Room)
+
+
+def test_rooms_that_one_may_not_read_are_not_loaded(
+    users: dict[str, Any], rooms: None, loaded: list[str]
+) -> None:
+    Room.objects.bulk_create(
+        Room(name=f"case.{number}", title="Case", readers=Audience.STAFF) for number in range(500)
+    )
+    loaded.clear()
+    assert grants_for(users["anonymous"]).read == ("chat.lobby", "chat.news")
+    assert loaded == ["chat.lobby", "chat.news"]
+
+
+def test_not_many_more_rooms_are_loaded_than_fit(users: dict[str, Any], loaded: list[str]) -> None:
+    Room.objects.bulk_create(
+        Room(name=f"chat.{'x' * 60}.{number:04}", title="Room") for number in range(1000)
+    )
+    loaded.clear()
+    assert 10 < len(grants_for(users["member"]).read) < len(loaded) <= 200
 
 
 def test_a_room_without_a_model_is_for_nobody_without_a_policy(users: dict[str, Any]) -> None:
@@ -64,12 +99,31 @@ def test_the_policy_decides_where_there_is_no_model(
     assert may(users["member"], "team.blue", "read")
     assert not may(users["member"], "team.blue", "write")
     assert not may(users["anonymous"], "team.blue", "read")
+    assert rights_in(users["member"], "team.blue") == Rights(read=True, write=False)
     assert not may(users["member"], "chat.staff", "read")
 
 
 def everything(user: Any, room: str, action: str) -> bool:
     """A policy that knows no limits."""
     return True
+
+
+asked: list[str] = []
+
+
+def note(user: Any, room: str, action: str) -> bool:
+    """A policy that only lets staff in, and notes what it is asked."""
+    asked.append(action)
+    return bool(user.is_staff)
+
+
+def test_the_policy_is_asked_once_for_each_action(users: dict[str, Any], roomline: Any) -> None:
+    roomline(POLICY="tests.django.test_policy.note")
+    asked.clear()
+    assert rights_in(users["staff"], "team.blue") == Rights(read=True, write=True)
+    assert asked == ["read", "write"]
+    assert rights_in(users["member"], "team.blue") == Rights(read=False, write=False)
+    assert asked == ["read", "write", "read"], "who may not read is not asked about writing"
 
 
 @pytest.mark.parametrize("room", ["control.orders", "user.7"])

@@ -4,7 +4,9 @@ import time
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django_roomline import conf
 from django_roomline.models import Audience, Room
 from roomline.tokens import ConnectionClaims, RoomClaims, verify_connection, verify_room
@@ -124,6 +126,16 @@ def test_a_room_token_says_whether_it_is_for_writing(client: Client, rooms: None
     assert (lobby.user_id, lobby.room, lobby.write) == (user, "chat.lobby", True)
     assert (news.user_id, news.room, news.write) == (user, "chat.news", False)
     assert room_claims(client.post(ROOM_TOKEN, {"room": "chat.news"})).room == "chat.news"
+
+
+def test_a_room_token_takes_one_look_at_the_room(
+    client: Client, rooms: None, users: dict[str, Any]
+) -> None:
+    client.force_login(users["member"])
+    with CaptureQueriesContext(connection) as queries:
+        room_claims(client.get(ROOM_TOKEN + "?room=chat.lobby"))
+    looks = [query for query in queries if Room._meta.db_table in query["sql"]]
+    assert len(looks) == 1
 
 
 def test_refused_and_unknown_rooms_look_the_same(client: Client, rooms: None) -> None:
