@@ -272,7 +272,10 @@ async def test_a_refused_connect_is_raised(gateway: Scripted) -> None:
 async def test_temporary_trouble_of_connecting_and_subscribing_is_waited_out(
     gateway: Scripted,
 ) -> None:
-    gateway.errors = {"connect": [("draining", True)] * 2, "subscribe": [("catching_up", True)] * 2}
+    gateway.errors = {
+        "connect": [("unavailable", True)] * 2,
+        "subscribe": [("catching_up", True)] * 2,
+    }
     async with Client(gateway.address, **FAST) as client:
         room = await client.subscribe(ROOM)
         assert room.live

@@ -20,7 +20,11 @@ class DemoData:
     """A set-up demo: its database, rooms and secrets, shared by the servers that run on it."""
 
     def __init__(self, folder: Path) -> None:
-        self._environment = os.environ | {"DEMO_DATA": str(folder)}
+        self._environment = os.environ | {
+            "DEMO_DATA": str(folder),
+            # Another test of the same run may have named its own.
+            "DJANGO_SETTINGS_MODULE": "demo.settings",
+        }
         subprocess.run(
             [sys.executable, MANAGE, "demo_setup"],
             env=self._environment,

@@ -35,7 +35,6 @@ class ErrorCode(Enum):
         "the broker cannot be reached: try again, publish with the same key",
     )
     REJECTED = ("rejected", False, "the broker refuses this publication")
-    DRAINING = ("draining", True, "this node is leaving: connect elsewhere")
 
     def __init__(self, code: str, temporary: bool, meaning: str) -> None:
         self.code: Final = code
@@ -50,7 +49,6 @@ class Disconnect(Enum):
     SLOW = (3002, "slow", "the client did not read: its outbox was full")
     CONNECT_TIMEOUT = (3003, "connect timeout", "no connect command was accepted in time")
     TOKEN_EXPIRED = (3004, "token expired", "the connection token expired: come with a new one")
-    BROKER_LOST = (3005, "broker lost", "the node cannot read the log: try another")
     BAD_PROTOCOL = (3500, "bad protocol", "too many malformed messages")
     MESSAGE_TOO_LONG = (3501, "message too long", "a message exceeded the size limit")
     FLOOD = (3502, "flood", "commands kept coming far above the rate limit")

@@ -51,14 +51,12 @@ var ERRORS = {
     catching_up: { temporary: true, meaning: "this node has not read the log that far yet" },
     unavailable: { temporary: true, meaning: "the broker cannot be reached: try again, publish with the same key" },
     rejected: { temporary: false, meaning: "the broker refuses this publication" },
-    draining: { temporary: true, meaning: "this node is leaving: connect elsewhere" },
 };
 var DISCONNECTS = {
     3001: { reason: "draining", reconnect: true, meaning: "the node is leaving: connect to another" },
     3002: { reason: "slow", reconnect: true, meaning: "the client did not read: its outbox was full" },
     3003: { reason: "connect timeout", reconnect: true, meaning: "no connect command was accepted in time" },
     3004: { reason: "token expired", reconnect: true, meaning: "the connection token expired: come with a new one" },
-    3005: { reason: "broker lost", reconnect: true, meaning: "the node cannot read the log: try another" },
     3500: { reason: "bad protocol", reconnect: false, meaning: "too many malformed messages" },
     3501: { reason: "message too long", reconnect: false, meaning: "a message exceeded the size limit" },
     3502: { reason: "flood", reconnect: false, meaning: "commands kept coming far above the rate limit" },
