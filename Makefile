@@ -22,8 +22,10 @@ JS_READY := js-client/node_modules/.installed
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
 
+# In the environment: a password does not belong on a command line.
+demo: export DEMO_BROKER := $(or $(BROKER),$(DEMO_BROKER))
 demo: $(DEMO_READY) ## run the chat demo; BROKER=amqp://user:password@host for RabbitMQ, ARGS=... for its options
-	@$(VENV)/bin/python djangoapp/manage.py demo $(if $(BROKER),--broker '$(BROKER)') $(ARGS)
+	@$(VENV)/bin/python djangoapp/manage.py demo $(ARGS)
 
 test: packages lint test-js test-fast test-slow ## install what tests need, lint, run every test
 

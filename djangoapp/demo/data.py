@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 DATA_VARIABLE: Final = "DEMO_DATA"
+BROKER_VARIABLE: Final = "DEMO_BROKER"
 DEFAULT_DATA: Final = Path(__file__).resolve().parent.parent / "demo-data"
 
 
@@ -22,6 +23,14 @@ class Secrets(NamedTuple):
 def directory() -> Path:
     """Where the data is: what the environment says, else ``djangoapp/demo-data``."""
     return Path(os.environ.get(DATA_VARIABLE) or DEFAULT_DATA).absolute()
+
+
+def broker(folder: Path) -> str:
+    """The broker's address: what the environment says, else the embedded log in `folder`.
+
+    From the environment because it may have a password in it, and command lines are public.
+    """
+    return os.environ.get(BROKER_VARIABLE) or f"embedded:{folder / 'rooms.sqlite3'}"
 
 
 def secrets_in(folder: Path) -> Secrets:

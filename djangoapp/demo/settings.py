@@ -60,9 +60,9 @@ LOGOUT_REDIRECT_URL = "rooms"
 SESSION_COOKIE_NAME = "roomline-demo-session"
 CSRF_COOKIE_NAME = "roomline-demo-csrf"
 
-# runroomline replaces the broker (--broker) and the endpoint (the port that was free).
+# runroomline replaces the broker (if --broker is given) and the endpoint (the port that was free).
 ROOMLINE = {
-    "BROKER": f"embedded:{DATA / 'rooms.sqlite3'}",
+    "BROKER": data.broker(DATA),
     "KEYS": {"demo": _secrets.gateway},
     "ENDPOINTS": ["http://127.0.0.1:8001/roomline"],
     "GUESTS": True,

@@ -26,11 +26,11 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 class Running:
     """``manage.py`` with some arguments, its output, and the address that it printed."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, **environ: str) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("DJANGO_")}
         self.process = subprocess.Popen(
             [sys.executable, str(MANAGE), *arguments],
-            env=environment,
+            env=environment | environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -68,8 +68,8 @@ class Running:
 def run() -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
-    def start(*arguments: str) -> Running:
-        started.append(Running(*arguments))
+    def start(*arguments: str, **environ: str) -> Running:
+        started.append(Running(*arguments, **environ))
         return started[-1]
 
     yield start
@@ -196,6 +196,23 @@ def test_a_bad_broker_is_said_without_its_password(
     assert demo.end(60) == 1
     assert "--broker has scheme 'http' and host 'host'" in demo.output
     assert "hunter2" not in demo.output
+    demo = run("demo", "--data", str(tmp_path), DEMO_BROKER="http://user:hunter2@host/")
+    assert demo.end(60) == 1
+    assert "CommandError: BROKER in ROOMLINE has scheme 'http' and host 'host'" in ANSI.sub(
+        "", demo.output
+    )
+    assert "hunter2" not in demo.output
+    assert "Traceback" not in demo.output
+
+
+def test_a_password_on_the_command_line_is_refused(
+    run: Callable[..., Running], tmp_path: Path
+) -> None:
+    demo = run("demo", "--data", str(tmp_path), "--broker", "amqp://user:hunter2@localhost/")
+    assert demo.end(60) == 1
+    assert "--broker has a password in it" in demo.output
+    assert "DEMO_BROKER" in demo.output
+    assert "hunter2" not in demo.output
 
 
 def test_runroomline_reloads_django_and_keeps_the_gateway(
@@ -227,12 +244,16 @@ def test_the_demo_on_rabbitmq(
     run: Callable[..., Running], tmp_path: Path, rabbitmq: RabbitMQNode, rabbitmq_vhost: str
 ) -> None:
     broker = rabbitmq.url(vhost=rabbitmq_vhost)
-    demo = run("demo", "--data", str(tmp_path), "--broker", broker, *anywhere())
+    demo = run("demo", "--data", str(tmp_path), *anywhere(), DEMO_BROKER=broker)
     page = demo.page()
     assert json.loads(get(f"{endpoint_of(page)}/info"))["websocket"] is True
     assert not (tmp_path / "rooms.sqlite3").exists()
-    environment = Path(f"/proc/{demo.children()['Django']}/environ").read_text()
-    assert broker in environment
+    children = demo.children()
+    assert set(children) == {"gateway", "Django"}
+    for pid in children.values():
+        assert broker in Path(f"/proc/{pid}/environ").read_text()
+    for pid in (demo.process.pid, *children.values()):
+        assert "guest" not in Path(f"/proc/{pid}/cmdline").read_text()
     demo.process.terminate()
     assert demo.end() == 0
     assert "guest:guest" not in demo.output

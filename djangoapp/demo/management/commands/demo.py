@@ -7,6 +7,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import connections
 
+from demo.data import BROKER_VARIABLE
+
 
 class Command(BaseCommand):
     """``demo_setup``, then ``runroomline``."""
@@ -17,7 +19,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The command line."""
-        parser.add_argument("--broker", metavar="ADDRESS", help="amqp://user:password@host")
+        parser.add_argument(
+            "--broker",
+            metavar="ADDRESS",
+            help=f"amqp://host; one with a password is taken from the variable {BROKER_VARIABLE}",
+        )
         parser.add_argument(
             "--port", type=int, help="of the page (default: 8000 or the next free one)"
         )

@@ -6,7 +6,9 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from django_roomline import conf
@@ -42,7 +44,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--broker",
             metavar="ADDRESS",
-            help="embedded:/path or amqp://user:password@host, in place of ROOMLINE['BROKER']",
+            help="embedded:/path or amqp://host, in place of ROOMLINE['BROKER']; an address with a"
+            " password belongs there",
         )
         parser.add_argument("--noreload", action="store_true", help="without Django's autoreloader")
         parser.add_argument(
@@ -51,7 +54,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until stopped; raises `CommandError` with what went wrong."""
-        settings = conf.current()
+        try:
+            settings = conf.current()
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from None
         try:
             broker = _broker(options["broker"], settings)
             page = parse(options["addrport"]) if options["addrport"] else None
@@ -99,6 +105,12 @@ def _broker(address: str | None, settings: conf.Settings) -> str:
         broker: str = field.read(address)
     except ValueError as error:
         raise CommandError(f"--broker {error}. {field.accepted}") from None
+    if urlsplit(broker).password is not None:
+        raise CommandError(
+            "--broker has a password in it, and every user of this machine can read the command"
+            " lines of programs: put the address into BROKER in ROOMLINE, from an environment"
+            " variable if you like. (The demo takes it from DEMO_BROKER.)"
+        )
     return broker
 
 
