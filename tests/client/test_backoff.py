@@ -21,3 +21,11 @@ def test_reset_begins_anew() -> None:
         backoff.next()
     backoff.reset()
     assert backoff.next() <= 0.001
+
+
+def test_a_few_moves_are_free_and_then_count_as_trouble(monkeypatch):
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    backoff = Backoff(first=1.0, longest=8.0)
+    assert [backoff.next_move() for _ in range(5)] == [0.0, 0.0, 0.0, 1.0, 2.0]
+    backoff.reset()
+    assert backoff.next_move() == 0.0

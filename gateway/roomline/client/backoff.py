@@ -5,6 +5,11 @@ lost its node at one moment best: M. Brooker, "Exponential Backoff And Jitter", 
 """
 
 import random
+from typing import Final
+
+FREE_MOVES: Final = 3
+"""How often a client goes elsewhere at a node's request without a delay before it counts as
+trouble: nodes that send it to and fro must not keep it busy."""
 
 
 class Backoff:
@@ -15,6 +20,12 @@ class Backoff:
         self.first = first
         self.longest = longest
         self._failures = 0
+        self._moves = 0
+
+    def next_move(self) -> float:
+        """The delay before connecting elsewhere, as a node has asked for."""
+        self._moves += 1
+        return 0.0 if self._moves <= FREE_MOVES else self.next()
 
     def next(self) -> float:
         """The delay before the next attempt."""
@@ -25,3 +36,4 @@ class Backoff:
     def reset(self) -> None:
         """It has worked for long enough to count as working."""
         self._failures = 0
+        self._moves = 0

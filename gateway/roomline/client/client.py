@@ -277,7 +277,7 @@ class Client:
                 backoff.reset()
             if not left_in_peace:
                 _log.debug("connecting again after %s", self._failure)
-                await asyncio.sleep(backoff.next())
+            await asyncio.sleep(backoff.next_move() if left_in_peace else backoff.next())
 
     async def _one_connection(self) -> bool:
         """Connect and stay until the connection ends, which raises, or the gateway asked this

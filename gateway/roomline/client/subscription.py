@@ -111,7 +111,10 @@ class Subscription:
         return publication
 
     async def close(self) -> None:
-        """Leave the room. What has been received can still be iterated over."""
+        """Stop following the room. What has been received can still be iterated over.
+
+        The gateway is not told and goes on sending to this session: `Client.unsubscribe` does both.
+        """
         self._closed = True
         self.live = False
         self._arrived.set()
