@@ -1,36 +1,21 @@
 """The JavaScript client's ES module in Chromium, against a real gateway that is killed."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 
 from tests.client.js_pages import DIST, SCENARIO, SOCKJS, publish
+from tests.support.browser import chromium
 from tests.support.gateway import Gateway
 from tests.support.until import until
-
-CHROMIUM = shutil.which("chromium")
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(90),
-    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed"),
-]
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
 ]
 
 
@@ -44,10 +29,8 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    async with chromium() as browser:
         yield await browser.new_page()
-        await browser.close()
 
 
 @pytest.mark.parametrize("transport", ["websocket", "xhr-polling"])

@@ -13,20 +13,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.async_api import async_playwright
 
 from tests.docs.pages import ROOT, snippet
 from tests.docs.waiting import wait_until_answering
+from tests.support.browser import chromium
 from tests.support.rabbitmq import free_port
 
 COVERS = {"plain-gateway", "plain-page"}
 
-CHROMIUM = "/usr/bin/chromium"
-CHROMIUM_FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    "--disable-dev-shm-usage",
-]
 CLIENT = ROOT / "gateway/roomline/transport/static/sockjs.min.js"
 
 
@@ -42,16 +36,12 @@ async def test_the_plain_page(tmp_path: Path):
     (folder / "sockjs.min.js").write_bytes(CLIENT.read_bytes())
     heard: list[str] = []
     with site(folder) as origin, gateway(port, origin, tmp_path / "log.sqlite3"):
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(
-                executable_path=CHROMIUM, args=CHROMIUM_FLAGS
-            )
+        async with chromium() as browser:
             page = await browser.new_page()
             page.on("console", lambda message: heard.append(message.text))
             await page.goto(origin)
             while not any('"type":"publication"' in text for text in heard):
                 heard.append((await page.wait_for_event("console", timeout=10_000)).text)
-            await browser.close()
     publication = next(text for text in heard if '"type":"publication"' in text)
     assert json.loads(publication)["data"] == {"text": "hello"}
 

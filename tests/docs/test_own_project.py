@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import async_playwright
 
 from tests.docs.pages import Snippet, snippet
-from tests.docs.test_in_browser import CHROMIUM, CHROMIUM_FLAGS
+from tests.support.browser import chromium
 from tests.support.rabbitmq import free_port
 
 COVERS = {
@@ -59,14 +58,10 @@ async def test_the_page_shows_what_django_publishes(project: Path):
     run(project, *command("django-migrate"))
     run(project, "manage.py", "shell", "-c", readme("django-publish").text)
     with serving(project, command("django-run")) as address:
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(
-                executable_path=CHROMIUM, args=CHROMIUM_FLAGS
-            )
+        async with chromium() as browser:
             page = await browser.new_page()
             await page.goto(address)
             await page.get_by_text("hello from Django").wait_for(timeout=15_000)
-            await browser.close()
 
 
 def test_the_steps_stand_in_the_order_in_which_they_work():

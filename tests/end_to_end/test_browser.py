@@ -1,15 +1,15 @@
 """The chat demo in Chromium: several pages, two nodes, no websocket, reload, cut, lost history."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pika
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.end_to_end.conftest import Gateways, pair
+from tests.support.browser import chromium
 from tests.support.demo import Demo, DemoData, origin
 from tests.support.gateway import Gateway
 from tests.support.proxy import Proxy
@@ -17,18 +17,6 @@ from tests.support.rabbitmq import free_port
 
 pytestmark = pytest.mark.timeout(120)
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 ROOM = "/rooms/chat.lobby/"
 CUT_SECONDS = 20.0
@@ -71,16 +59,6 @@ def site(tmp_path: Path, gateways: Gateways) -> Iterator[Site]:
     site = Site(DemoData(tmp_path), gateways)
     yield site
     site.close()
-
-
-@asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        try:
-            yield browser
-        finally:
-            await browser.close()
 
 
 async def open_page(

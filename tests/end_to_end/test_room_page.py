@@ -11,7 +11,8 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from tests.end_to_end.conftest import Gateways
-from tests.end_to_end.test_browser import Site, chromium, keep, live, open_page, say, shows, texts
+from tests.end_to_end.test_browser import Site, keep, live, open_page, say, shows, texts
+from tests.support.browser import chromium
 from tests.support.demo import MANAGE, DemoData, free_port
 
 pytestmark = pytest.mark.timeout(120)

@@ -1,33 +1,18 @@
 """Stock sockjs-client in a real browser, on every transport."""
 
-import shutil
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 from roomline.core.outbox import Encoded
 from roomline.transport.pages import CLIENT_PATH
 
+from tests.support.browser import chromium
 from tests.transport.servers import PREFIX, Behaviour, Client, Server, serving
-
-CHROMIUM = shutil.which("chromium")
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(60),
-    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed"),
-]
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
 ]
 
 TALK = """([address, transports, sent]) => new Promise((resolve) => {
@@ -55,10 +40,8 @@ class UntilBye(Behaviour):
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    async with chromium() as browser:
         yield await browser.new_page()
-        await browser.close()
 
 
 async def load(page: Page, server: Server) -> None:

@@ -12,7 +12,7 @@ class Encoded:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.size = len(text) if text.isascii() else len(text.encode())
+        self.size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
         """Bytes of the text as UTF-8: what it counts for in an outbox."""
         self.quoted: str | None = None
         self.frame: bytes | None = None
