@@ -12,6 +12,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "djangoapp"))
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.django.settings"
 django.setup()
+# Not for the programs that tests start: they have settings of their own.
+del os.environ["DJANGO_SETTINGS_MODULE"]
 
 from django.conf import settings as django_settings  # noqa: E402
 from django.contrib.auth.models import AnonymousUser, User  # noqa: E402
