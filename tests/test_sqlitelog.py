@@ -154,7 +154,7 @@ def test_the_offset_at_a_time(log: SqliteLog, monkeypatch: pytest.MonkeyPatch):
 
 def test_the_offset_at_a_time_in_an_empty_or_trimmed_log(log: SqliteLog):
     assert log.offset_at(at(0)) == 1
-    log.append([ONE, ONE])
+    log.append([ONE, ONE, ONE])
     assert log.trim(time.time() + 10**7) == 2
     assert log.offset_at(at(0)) == 3
 
@@ -182,14 +182,34 @@ def test_what_is_too_old_is_trimmed_in_batches_and_offsets_go_on(path: Path):
     log.append([ONE] * (TRIM_BATCH + 200))
     now = time.time()
     assert log.trim(now + 59) == 0
-    assert [log.trim(now + 61) for _ in range(3)] == [TRIM_BATCH, 200, 0]
+    assert [log.trim(now + 61) for _ in range(3)] == [TRIM_BATCH, 199, 0]
     last = TRIM_BATCH + 200
-    assert log.extent()[1:] == (last + 1, last)
+    assert log.extent()[1:] == (last, last)
     log.close()
     log = SqliteLog(path)
     assert log.append([ONE]) == [last + 1]
-    assert log.first_offset() == last + 1
+    assert log.first_offset() == last
     log.close()
+
+
+@pytest.mark.parametrize("count", [1, 2, TRIM_BATCH, TRIM_BATCH + 1])
+def test_the_newest_entry_is_never_trimmed(path: Path, count: int):
+    log = SqliteLog(path, retention_seconds=60, retention_bytes=MIN_RETENTION_BYTES)
+    log.append([ONE] * count)
+    much_later = time.time() + 10**7
+    while log.trim(much_later):
+        pass
+    assert log.read(0, 10) == [(count, ONE)], "older than is kept"
+    log.append([ONE._replace(body=bytes(MAX_BODY_BYTES))] * 20)
+    while log.trim(much_later):
+        pass
+    assert [offset for offset, _ in log.read(0, 10)] == [count + 20]
+    log.close()
+
+
+def test_an_empty_log_has_nothing_to_trim(log: SqliteLog):
+    assert log.trim(time.time() + 10**7) == 0
+    assert log.extent()[1:] == (1, 0)
 
 
 def test_what_is_too_much_is_trimmed_from_the_oldest_end(path: Path):

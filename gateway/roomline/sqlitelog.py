@@ -82,6 +82,13 @@ _COLUMNS = "room, body, message_id, time, kind, sender_id, sender_name, key, pub
 _INSERT = f"INSERT INTO publications (appended, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
 _READ = f"SELECT offset, {_COLUMNS} FROM publications WHERE offset > ? ORDER BY offset LIMIT ?"  # noqa: S608
 _APPENDED = "SELECT offset, appended FROM publications WHERE offset >= ? ORDER BY offset LIMIT 1"
+# The newest entry is never trimmed, as a RabbitMQ stream never removes its last segment: whoever
+# reads an empty log takes it for one that was never written, in which "before the first entry" is
+# a position that has missed nothing.
+_OLDEST = """
+SELECT offset, appended, length(body) FROM publications
+    WHERE offset < (SELECT max(offset) FROM publications) ORDER BY offset LIMIT ?
+"""
 # An empty table has no smallest offset; the first is then the one that comes next.
 _EXTENT = """
 SELECT epoch, coalesce((SELECT min(offset) FROM publications), last + 1), last FROM
@@ -112,8 +119,8 @@ class LogUnconfirmed(LogError):
 class Extent(NamedTuple):
     """Which log this is and what it holds.
 
-    `epoch` is random text made with the file. `first` is the oldest retained offset, or the next
-    one to be given if nothing is retained; `last` is the newest offset ever given, 0 before any.
+    `epoch` is random text made with the file. `first` is the oldest retained offset, 1 before any
+    was given; `last` is the newest offset ever given, 0 before any.
     """
 
     epoch: str
@@ -200,11 +207,11 @@ class SqliteLog:
             return _extent(connection)
 
     def first_offset(self) -> int:
-        """The oldest retained offset, or the next one to be given if nothing is retained."""
+        """The oldest retained offset; 1 before any was given."""
         return self.extent().first
 
     def last_offset(self) -> int:
-        """The newest offset ever given, also if trimmed since; 0 before any."""
+        """The newest offset ever given; 0 before any."""
         return self.extent().last
 
     def offset_at(self, moment: datetime) -> int:
@@ -242,7 +249,7 @@ class SqliteLog:
     def trim(self, now: float) -> int:
         """Delete the oldest entries that retention does not cover; returns how many.
 
-        `now` is in seconds since the epoch. At most `TRIM_BATCH` at once: call again until it
+        The newest entry stays, however old or large. `now` is in seconds since the epoch. At most `TRIM_BATCH` at once: call again until it
         returns 0. The file does not shrink; what was freed is used again.
         """
         expired = int(now * 1000) - self._retention_ms
@@ -384,10 +391,7 @@ def _last_to_trim(connection: sqlite3.Connection, expired: int, retention_bytes:
     )
     excess = (pages - free) * page_bytes - retention_bytes
     last = None
-    for offset, appended, size in connection.execute(
-        "SELECT offset, appended, length(body) FROM publications ORDER BY offset LIMIT ?",
-        (TRIM_BATCH,),
-    ):
+    for offset, appended, size in connection.execute(_OLDEST, (TRIM_BATCH,)):
         if appended >= expired and excess <= 0:
             break
         last = offset

@@ -324,6 +324,18 @@ class BrokerContract:
             assert late.entries == recorder.entries[-len(late.entries) :]
         assert "log_reset" not in recorder.told, "who has read it all has missed nothing"
 
+    async def test_a_trimmed_log_never_looks_as_if_nothing_was_ever_in_it(
+        self, start: Starter, world: World
+    ):
+        broker, recorder = await start("first")
+        await publish_all(broker, numbered(3))
+        await recorder.until_bodies(3)
+        await world.trim()
+        _, late = await start("first")
+        await late.until_caught_up()
+        assert late.bodies == []
+        assert late.offsets[0] > broker.first_offset
+
     async def test_restart_and_continue_without_gap_or_repeat(self, start: Starter):
         broker, recorder = await start("first")
         await publish_all(broker, numbered(10))

@@ -17,8 +17,11 @@ from roomline import sqlitelog  # noqa: E402
 from roomline.broker import Broker, BrokerError, BrokerUnavailable, PublishUnconfirmed  # noqa: E402
 from roomline.brokers import embedded  # noqa: E402
 from roomline.brokers.embedded import EmbeddedBroker  # noqa: E402
+from roomline.core.codes import Unrecoverable  # noqa: E402
+from roomline.core.position import BEGINNING, Position  # noqa: E402
+from roomline.core.recovery import LogIndex  # noqa: E402
 from roomline.sqlitelog import DEFAULT_RETENTION_SECONDS, SqliteLog  # noqa: E402
-from roomline.wire import Envelope  # noqa: E402
+from roomline.wire import Envelope, fingerprint_of  # noqa: E402
 
 from tests.brokers.contract import (  # noqa: E402
     NAMESPACES,
@@ -57,6 +60,7 @@ class FileWorld:
 
     async def trim(self) -> None:
         log = SqliteLog(self.path)
+        log.append([Envelope("chat.filler", b"")])  # the newest entry stays
         while log.trim(time.time() + DEFAULT_RETENTION_SECONDS + 60):
             pass
         log.close()
@@ -130,7 +134,7 @@ class TestEmbeddedBroker(BrokerContract):
         await brief.start(Recorder(PATIENCE), "first")
         log = SqliteLog(world.path)
         async with asyncio.timeout(PATIENCE):
-            while log.first_offset() != 4:  # noqa: ASYNC110 - a file has no event to wait for
+            while log.first_offset() != 3:  # noqa: ASYNC110 - a file has no event to wait for
                 await asyncio.sleep(0.02)
         log.close()
         await brief.close()
@@ -149,10 +153,27 @@ class TestEmbeddedBroker(BrokerContract):
         await recorder.until_caught_up()
         assert recorder.told == ["chat.lobby"] * count + ["caught_up"]
         async with asyncio.timeout(PATIENCE):
-            while log.first_offset() != count + 1:  # noqa: ASYNC110 - a file has no event
+            while log.first_offset() != count:  # noqa: ASYNC110 - a file has no event
                 await asyncio.sleep(0.02)
         log.close()
         await broker.close()
+
+    @pytest.mark.parametrize("count", [1, 2])
+    async def test_a_position_before_the_first_entry_is_never_continued_past_a_trimmed_one(
+        self, start: Starter, world: FileWorld, count: int
+    ):
+        log = SqliteLog(world.path, retention_seconds=60)
+        log.append(numbered(count))
+        while log.trim(time.time() + 100):
+            pass
+        log.close()
+        broker, recorder = await start("first")
+        await recorder.until_caught_up()
+        index = LogIndex(100, broker.first_offset)
+        for partition, offset, envelope in recorder.entries:
+            index.append(Position(partition, offset, fingerprint_of(envelope)))
+        lost = len(recorder.entries) < count
+        assert index.doubt(BEGINNING) == (Unrecoverable.TRIMMED if lost else None)
 
     async def test_own_appends_and_long_logs_do_not_wait_for_the_next_poll(
         self, start: Starter, world: FileWorld, monkeypatch: pytest.MonkeyPatch
