@@ -220,6 +220,7 @@ async def test_pages(path: Path) -> None:
     position = (await browser.ask("subscribe", room="chat.a"))["position"]
     await browser.ask("unsubscribe", room="chat.a")
     await asyncio.gather(*(node.publish(Envelope("chat.a", b"%d" % n)) for n in range(20)))
+    await until(lambda: node.rooms.index.last.offset == 20)
     found: list[int] = []
     pages = 0
     while True:
