@@ -55,6 +55,8 @@ def make_broker(settings: Settings) -> Broker:
             settings.namespaces,
             retention_seconds=settings.retention_seconds,
             retention_bytes=settings.retention_bytes,
+            # Encoded for clients, publications are longer than their bodies.
+            bytes_per_turn=settings.outbox_bytes // 4,
         )
     # Here, so that nobody without a RabbitMQ pays for its client.
     from roomline.brokers.rabbitmq import RabbitMQBroker

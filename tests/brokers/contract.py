@@ -12,6 +12,7 @@ Subclass `BrokerContract` in a test module, name the subclass ``Test...``, and g
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -38,11 +39,17 @@ class World(Protocol):
     time_resolution: float
     """How far (seconds) two entries must lie apart for reading from a time to tell them apart."""
 
+    bytes_per_turn: int
+    """The most bytes of bodies that a broker delivers in one turn of the event loop."""
+
     def broker(self) -> Broker:
         """Another broker on the log, not started, as another node would have it."""
 
     async def recreate(self) -> None:
         """Delete the log and make it anew, empty, under the feet of running brokers."""
+
+    def unforeseen(self) -> AbstractContextManager[object]:
+        """Within, what a broker does to append raises `MemoryError`, which nobody expects."""
 
     async def trim(self) -> None:
         """Have the log forget all that it holds now. May publish to the room ``chat.filler``."""
@@ -104,6 +111,34 @@ class Recorder:
         await self.until(lambda: len(self.bodies) >= count)
 
 
+class TurnCounter(Recorder):
+    """Also measures what is delivered between two turns of the event loop."""
+
+    def __init__(self, patience: float) -> None:
+        super().__init__(patience)
+        self.most = 0
+        """The most bytes of bodies in one turn."""
+        self._size = 0
+
+    def deliver(self, partition: int, offset: int, envelope: Envelope) -> None:
+        super().deliver(partition, offset, envelope)
+        if self._size == 0:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        self._size += len(envelope.body)
+        self.most = max(self.most, self._size)
+
+    def _end_turn(self) -> None:
+        self._size = 0
+
+
+class Raiser(Recorder):
+    """Breaks the listener's promise: raises whatever it is told, after noting it."""
+
+    def _tell(self, what: str) -> None:
+        super()._tell(what)
+        raise ValueError(f"the listener stumbles over {what}")
+
+
 Starter = Callable[[Start], Awaitable[tuple[Broker, Recorder]]]
 
 
@@ -132,18 +167,26 @@ class BrokerContract:
     """The suite. `start` makes a broker on the world's log, starts it, and closes it at the end."""
 
     @pytest.fixture
-    async def start(self, world: World) -> AsyncIterator[Starter]:
+    async def closing(self) -> AsyncIterator[Callable[[Broker], Broker]]:
+        """Takes a broker to close it at the end, and returns it."""
         brokers: list[Broker] = []
 
-        async def start(start: Start) -> tuple[Broker, Recorder]:
-            broker, recorder = world.broker(), Recorder(world.patience)
+        def closing(broker: Broker) -> Broker:
             brokers.append(broker)
+            return broker
+
+        yield closing
+        for broker in brokers:
+            await broker.close()
+
+    @pytest.fixture
+    async def start(self, world: World, closing: Callable[[Broker], Broker]) -> Starter:
+        async def start(start: Start) -> tuple[Broker, Recorder]:
+            broker, recorder = closing(world.broker()), Recorder(world.patience)
             await broker.start(recorder, start)
             return broker, recorder
 
-        yield start
-        for broker in brokers:
-            await broker.close()
+        return start
 
     # Publishing and order.
 
@@ -217,7 +260,77 @@ class BrokerContract:
         await recorder.until_bodies(1)
         assert recorder.entries[0][2].publisher == broker.publisher
 
+    async def test_one_turn_of_the_loop_brings_only_so_many_bytes(
+        self, world: World, closing: Callable[[Broker], Broker]
+    ):
+        listening = TurnCounter(world.patience)
+        broker = closing(world.broker())
+        await broker.start(listening, "first")
+        body = b"x" * 60_000
+        for count in range(1, 5):  # in parts, so that the whole may be more than the log keeps
+            await publish_all(broker, [Envelope("chat.lobby", body)] * 25)
+            await listening.until_bodies(25 * count)
+        late = TurnCounter(world.patience)
+        await closing(world.broker()).start(late, "first")
+        await late.until_caught_up()
+        assert len(late.bodies) > 10
+        for each in (listening, late):
+            assert 60_000 <= each.most <= world.bytes_per_turn
+
+    async def test_what_a_listener_raises_costs_nobody_anything(
+        self,
+        start: Starter,
+        world: World,
+        closing: Callable[[Broker], Broker],
+        caplog: pytest.LogCaptureFixture,
+    ):
+        raiser = Raiser(world.patience)
+        broker = closing(world.broker())
+        await broker.start(raiser, "first")
+        await raiser.until_caught_up()
+        for number in range(3):
+            await broker.publish(Envelope("chat.lobby", b"%d" % number))
+            await raiser.until_bodies(number + 1)
+        await world.recreate()
+        await publish_at_last(broker, Envelope("chat.lobby", b"new"), world.patience)
+        await raiser.until(lambda: b"new" in raiser.bodies)
+        reset = raiser.told.index("log_reset")
+        await raiser.until(lambda: "caught_up" in raiser.told[reset:])
+        assert raiser.told[:4] == ["caught_up", *["chat.lobby"] * 3]
+        for what in ("chat.lobby", "caught_up", "log_reset"):
+            assert f"the listener stumbles over {what}" in caplog.text
+
     # Publishing that fails.
+
+    async def test_what_fails_in_an_unforeseen_way_ends_and_the_next_is_taken(
+        self, start: Starter, world: World, caplog: pytest.LogCaptureFixture
+    ):
+        broker, recorder = await start("next")
+        await broker.publish(Envelope("chat.lobby", b"before"))
+        with world.unforeseen():
+            async with asyncio.timeout(world.patience):
+                results = await asyncio.gather(
+                    *[broker.publish(envelope) for envelope in numbered(3)], return_exceptions=True
+                )
+        assert {type(result) for result in results} == {PublishUnconfirmed}
+        assert "MemoryError" in caplog.text
+        await publish_at_last(broker, Envelope("chat.lobby", b"after"), world.patience)
+        await recorder.until_bodies(2)
+        assert recorder.bodies == [b"before", b"after"]
+        assert "cut_off" not in recorder.told
+
+    async def test_what_fails_in_an_unforeseen_way_ends_while_closing_too(
+        self, start: Starter, world: World
+    ):
+        broker, _ = await start("next")
+        await broker.publish(Envelope("chat.lobby", b"before"))
+        with world.unforeseen():
+            outcomes = [broker.publish(envelope) for envelope in numbered(3)]
+            async with asyncio.timeout(world.patience):
+                await broker.close()
+            assert all(outcome.done() for outcome in outcomes)
+            for outcome in outcomes:
+                assert isinstance(outcome.exception(), PublishUnconfirmed | BrokerUnavailable)
 
     async def test_what_is_not_routed_is_unavailable_and_not_in_the_log(self, start: Starter):
         broker, recorder = await start("next")

@@ -8,8 +8,10 @@ import json
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from unittest import mock
 
 import pika
+import pika.channel
 from roomline.broker import Start
 from roomline.brokers.rabbitmq import RabbitMQBroker
 from roomline.brokers.rabbitmq_settings import RabbitMQSettings
@@ -27,6 +29,8 @@ class RabbitMQWorld:
 
     patience = 15.0
     time_resolution = 1.1
+    bytes_per_turn = 256 * 1024
+    """pika takes 100 KiB from a socket when there is something, and a frame may be half read."""
 
     def __init__(self, node: RabbitMQNode, vhost: str) -> None:
         self.node = node
@@ -66,6 +70,9 @@ class RabbitMQWorld:
     async def recreate(self) -> None:
         """Delete the stream; brokers that run declare it anew."""
         await asyncio.to_thread(self.delete_stream)
+
+    def unforeseen(self) -> contextlib.AbstractContextManager[object]:
+        return mock.patch.object(pika.channel.Channel, "basic_publish", side_effect=MemoryError)
 
     async def trim(self) -> None:
         async with self.running("next") as (broker, recorder):

@@ -6,8 +6,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -17,9 +19,11 @@ from roomline import sqlitelog  # noqa: E402
 from roomline.broker import Broker, BrokerError, BrokerUnavailable, PublishUnconfirmed  # noqa: E402
 from roomline.brokers import embedded  # noqa: E402
 from roomline.brokers.embedded import EmbeddedBroker  # noqa: E402
+from roomline.config import Settings  # noqa: E402
 from roomline.core.codes import Unrecoverable  # noqa: E402
 from roomline.core.position import BEGINNING, Position  # noqa: E402
 from roomline.core.recovery import LogIndex  # noqa: E402
+from roomline.server import make_broker  # noqa: E402
 from roomline.sqlitelog import DEFAULT_RETENTION_SECONDS, SqliteLog  # noqa: E402
 from roomline.wire import Envelope, fingerprint_of  # noqa: E402
 
@@ -28,6 +32,7 @@ from tests.brokers.contract import (  # noqa: E402
     BrokerContract,
     Recorder,
     Starter,
+    TurnCounter,
     numbered,
     publish_all,
     publish_at_last,
@@ -47,6 +52,7 @@ def filesystems_here() -> set[str]:
 class FileWorld:
     patience = 8.0
     time_resolution = 0.02
+    bytes_per_turn = embedded.DEFAULT_BYTES_PER_TURN
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,6 +63,9 @@ class FileWorld:
     async def recreate(self) -> None:
         remove(self.path)
         SqliteLog(self.path).close()
+
+    def unforeseen(self) -> AbstractContextManager[object]:
+        return mock.patch.object(SqliteLog, "append", side_effect=MemoryError)
 
     async def trim(self) -> None:
         log = SqliteLog(self.path)
@@ -100,6 +109,38 @@ class TestEmbeddedBroker(BrokerContract):
             most, seen = max(most, len(recorder.entries) - seen), len(recorder.entries)
         assert len(recorder.entries) == 5 * embedded.READ_BATCH
         assert 0 < most <= embedded.DELIVERIES_PER_TURN
+
+    async def test_a_turn_ends_by_bytes_but_not_before_its_first_entry(self, world: FileWorld):
+        log = SqliteLog(world.path)
+        sizes = [10, 30, 31, 99, 1, 500, 60, 40, 1, *[1] * 59]
+        log.append([Envelope("chat.lobby", b"x" * size) for size in sizes])
+        log.close()
+        broker = EmbeddedBroker(world.path, NAMESPACES, bytes_per_turn=100)
+        turns: list[list[int]] = []
+
+        class Listening(Recorder):
+            def deliver(self, partition: int, offset: int, envelope: Envelope) -> None:
+                if not (turns and self.in_turn):
+                    self.in_turn = True
+                    turns.append([])
+                    asyncio.get_running_loop().call_soon(setattr, self, "in_turn", False)
+                turns[-1].append(len(envelope.body))
+
+        await broker.start(listening := Listening(PATIENCE), "first")
+        await listening.until_caught_up()
+        await broker.close()
+        assert turns == [[10, 30, 31], [99, 1], [500], [60, 40], [1] * 60]
+
+    async def test_a_gateway_delivers_a_quarter_of_an_outbox_in_a_turn(self, world: FileWorld):
+        log = SqliteLog(world.path)
+        log.append([Envelope("chat.lobby", bytes(5_000))] * 30)
+        log.close()
+        settings = Settings(broker=f"embedded:{world.path}", outbox_bytes=80_000)
+        broker, listening = make_broker(settings), TurnCounter(PATIENCE)
+        await broker.start(listening, "first")
+        await listening.until_caught_up()
+        await broker.close()
+        assert listening.most == 20_000
 
     async def test_who_is_overtaken_by_trimming_is_told(self, start: Starter, world: FileWorld):
         _, recorder = await start("first")

@@ -30,6 +30,7 @@ from roomline.broker import (
     PublishUnconfirmed,
     Start,
 )
+from roomline.brokers.guarded import Guarded
 from roomline.sqlitelog import (
     DEFAULT_RETENTION_BYTES,
     DEFAULT_RETENTION_SECONDS,
@@ -54,7 +55,10 @@ MAX_WAITING: Final = 1000
 APPEND_BATCH: Final = 500
 READ_BATCH: Final = 500
 DELIVERIES_PER_TURN: Final = 100
-"""Deliveries in one turn of the event loop: others get their turn while a long log is read."""
+DEFAULT_BYTES_PER_TURN: Final = 256 * 2**10
+"""How much is delivered in one turn of the event loop, in entries and in bytes of their bodies:
+others get their turn while a long log is read, and what clients are sent is written once a turn,
+so that only so much can pile up for one that reads fast."""
 CLOSE_SECONDS: Final = 5.0
 """How long `close` waits; more than an append waits for a locked file."""
 
@@ -72,8 +76,10 @@ class EmbeddedBroker:
     """A `roomline.broker.Broker` on the file at `path`, for one event loop.
 
     Rooms outside `namespaces` are not routed. Retention (seconds, bytes) is that of `SqliteLog`;
-    every broker on the file trims it. Confirmed means: as durable as `roomline.sqlitelog` states.
-    A file that is deleted while the broker runs is made anew and read from its beginning.
+    every broker on the file trims it. `bytes_per_turn` bounds the bodies that are delivered in one
+    turn of the event loop; a single larger one has a turn to itself. Confirmed means: as durable
+    as `roomline.sqlitelog` states. A file that is deleted while the broker runs is made anew and
+    read from its beginning.
     """
 
     partitions = 1
@@ -87,7 +93,9 @@ class EmbeddedBroker:
         *,
         retention_seconds: float = DEFAULT_RETENTION_SECONDS,
         retention_bytes: int = DEFAULT_RETENTION_BYTES,
+        bytes_per_turn: int = DEFAULT_BYTES_PER_TURN,
     ) -> None:
+        self._bytes_per_turn = bytes_per_turn
         self._namespaces = frozenset(namespaces)
         self._open = lambda: SqliteLog(
             path, retention_seconds=retention_seconds, retention_bytes=retention_bytes
@@ -105,7 +113,8 @@ class EmbeddedBroker:
             raise RuntimeError("a broker is started once: make another one to read again")
         if isinstance(start, datetime) and start.tzinfo is None:
             raise ValueError(f"the time {start} has no time zone, and one is needed")
-        self._worker = _Worker(self._open, asyncio.get_running_loop(), listener, start)
+        loop = asyncio.get_running_loop()
+        self._worker = _Worker(self._open, loop, Guarded(listener), start, self._bytes_per_turn)
         self._worker.thread.start()
         await self._worker.started
 
@@ -158,6 +167,7 @@ class _Worker:
         loop: asyncio.AbstractEventLoop,
         listener: Listener,
         start: Start,
+        bytes_per_turn: int,
     ) -> None:
         self.thread = threading.Thread(target=self._run, name="roomline-log", daemon=True)
         self.started: asyncio.Future[None] = loop.create_future()
@@ -167,6 +177,7 @@ class _Worker:
         self._open_log = open_log
         self._loop = loop
         self._listener = listener
+        self._bytes_per_turn = bytes_per_turn
         self._closing = False
         self._delivering = False  # a batch is with the event loop: nothing else is read or told
 
@@ -194,14 +205,18 @@ class _Worker:
             await asyncio.wait_for(self.ended.wait(), CLOSE_SECONDS)
         except TimeoutError:
             _logger.warning("the log did not let go within %s seconds", CLOSE_SECONDS)
-            _settle(self._appending, PublishUnconfirmed("closed while the disk was writing"))
             self._end_in_loop()
 
     def _deliver_in_loop(self, entries: deque[tuple[int, Envelope]], caught_up: bool) -> None:
-        for _ in range(min(len(entries), DELIVERIES_PER_TURN)):
+        size = 0
+        for count in range(min(len(entries), DELIVERIES_PER_TURN)):
             if self._closing:
                 return
-            offset, envelope = entries.popleft()
+            offset, envelope = entries[0]
+            size += len(envelope.body)
+            if count and size > self._bytes_per_turn:
+                break
+            entries.popleft()
             self._listener.deliver(0, offset, envelope)
         if entries:
             self._loop.call_soon(self._deliver_in_loop, entries, caught_up)
@@ -218,6 +233,7 @@ class _Worker:
     def _end_in_loop(self) -> None:
         """Nothing more comes from the thread: leave nobody waiting."""
         self.ended.set()
+        _settle(self._appending, PublishUnconfirmed("the log was closed while the disk wrote"))
         _settle(
             self._take(MAX_WAITING),
             BrokerUnavailable("the log was closed before the disk came to it"),
@@ -239,9 +255,11 @@ class _Worker:
             _logger.exception("the thread that reads the log has failed")
             self._tell(self._notify_in_loop, self._listener.cut_off, "the log's thread has failed")
         finally:
-            self._let_go()
-            with contextlib.suppress(_LoopEnded):
-                self._tell(self._end_in_loop)
+            try:
+                self._let_go()
+            finally:
+                with contextlib.suppress(_LoopEnded):
+                    self._tell(self._end_in_loop)
 
     def _turn(self) -> None:
         if self._log is None and not self._delivering and time.monotonic() >= self._retry_at:
@@ -349,8 +367,13 @@ class _Worker:
             error = PublishUnconfirmed(str(problem))
         except LogError as problem:
             error = BrokerUnavailable(str(problem))
+        except Exception as problem:
+            # A defect, or no memory. Whoever publishes must not wait for ever.
+            _logger.exception("appending to the log failed in an unforeseen way")
+            error = PublishUnconfirmed(f"unforeseen: {problem!r}")
         self._changes = None  # read at once: the log's number ignores our own appends
         self._tell(_settle, batch, error)
+        self._appending = []
         return True
 
     def _trim(self) -> None:

@@ -58,7 +58,7 @@ class Channel(Protocol):
 
     def publish(self, envelope: Envelope) -> bool:
         """Write one mandatory publication; False if the AMQP channel is closed and nothing was
-        written, ValueError if it cannot be encoded."""
+        written, ValueError if it cannot be encoded. Any other error closes the AMQP channel."""
 
     async def close(self) -> None:
         """Close the AMQP channel alone; bounded."""

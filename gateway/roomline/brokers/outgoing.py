@@ -5,6 +5,7 @@ reports here what happened on it.
 """
 
 import asyncio
+import logging
 import re
 from collections import deque
 from collections.abc import Callable
@@ -21,7 +22,9 @@ from roomline.wire import MAX_BODY_BYTES, Envelope, InvalidName, check_room, sho
 
 Send = Callable[[Envelope], bool]
 """Write one publication to the AMQP channel; False if that is closed and nothing was written,
-ValueError if it cannot be encoded."""
+ValueError if it cannot be encoded. After any other error the AMQP channel is being closed."""
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -194,6 +197,10 @@ class Outgoing:
                 sent = self._send(publication.envelope)
             except ValueError as error:
                 publication.end(PublishRejected(f"the publication cannot be encoded: {error}"))
+                continue
+            except Exception as error:
+                _logger.exception("a publication could not be sent for an unforeseen reason")
+                publication.end(PublishUnconfirmed(f"unforeseen: {error!r}"))
                 continue
             if not sent:  # what became of the AMQP channel is about to be reported
                 self._waiting.appendleft(publication)

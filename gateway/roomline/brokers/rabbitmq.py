@@ -19,6 +19,7 @@ from pika import exceptions
 from pika.adapters.asyncio_connection import AsyncioConnection
 
 from roomline.broker import BrokerError, Listener, Start
+from roomline.brokers.guarded import Guarded
 from roomline.brokers.links import Backoff, Broken, OnEntry, ensure_topology, first_of
 from roomline.brokers.outgoing import Outgoing
 from roomline.brokers.rabbitmq_settings import RabbitMQSettings
@@ -65,7 +66,7 @@ class RabbitMQBroker:
         """See `Broker.start`."""
         reader = StreamReader(
             lambda: self._connect("reader", _TCP_OPTIONS),
-            listener,
+            Guarded(listener),
             start,
             prefetch=self._settings.prefetch,
             silence=self._settings.silence,
@@ -263,6 +264,11 @@ class _Channel:
             )
         except (exceptions.ShortStringTooLong, struct.error) as error:
             raise ValueError(repr(error)) from None
+        except Exception:
+            # Nobody knows whether RabbitMQ will count it, and with it the delivery tags of what
+            # comes after: they would be off by one. The next AMQP channel begins to count anew.
+            self._raw.close()
+            raise
         return True
 
     async def close(self) -> None:
