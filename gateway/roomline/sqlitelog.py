@@ -250,7 +250,8 @@ class SqliteLog:
         """Delete the oldest entries that retention does not cover; returns how many.
 
         The newest entry stays, however old or large. `now` is in seconds since the epoch. At most
-        `TRIM_BATCH` at once: call again until it returns 0. The file does not shrink; what was freed is used again.
+        `TRIM_BATCH` at once: call again until it returns 0. The file does not shrink; what was
+        freed is used again.
         """
         expired = int(now * 1000) - self._retention_ms
         with self._using("trim") as connection:

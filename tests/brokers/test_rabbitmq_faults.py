@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from roomline.broker import BrokerUnavailable, PublishRejected, PublishUnconfirmed
-from roomline.brokers.rabbitmq import RabbitMQBroker
+from roomline.brokers.rabbitmq import RabbitMQBroker, _Channel
 from roomline.wire import ROOMS_EXCHANGE, Envelope
 
 from tests.brokers.contract import Recorder, numbered, publish_all, publish_at_last
@@ -146,6 +146,37 @@ async def test_an_exchange_deleted_under_feet_is_declared_anew(world: RabbitMQWo
         await publish_at_last(broker, Envelope("chat.lobby", b"after"), world.patience)
         await recorder.until_bodies(2)
         assert recorder.bodies == [b"before", b"after"]
+
+
+# Reading that stalls before all has been read.
+
+
+async def test_a_reader_that_stalls_while_catching_up_is_attached_anew(
+    world: RabbitMQWorld, monkeypatch: pytest.MonkeyPatch
+):
+    async with world.running("next") as (broker, _):
+        for envelope in numbered(40):  # one by one: chunks of their own
+            await broker.publish(envelope)
+        # Without acknowledgements RabbitMQ sends no more than was prefetched.
+        monkeypatch.setattr(_Channel, "acknowledge", lambda channel, tag: None)
+        async with world.running("first", prefetch=5) as (_, late):
+            await late.until(lambda: "cut_off" in late.told)
+            assert 0 < len(late.bodies) < 40
+            assert "caught_up" not in late.told
+            monkeypatch.undo()
+            await late.until_caught_up()
+            assert late.told.index("caught_up") == 41, "after the 40 entries and the cut"
+            assert late.bodies == [b"%d" % number for number in range(40)]
+            assert "log_reset" not in late.told
+
+
+async def test_a_log_is_not_called_empty_while_rabbitmq_says_nothing(world: RabbitMQWorld):
+    async with world.running("first") as (_, recorder):
+        with world.node.frozen():
+            await asyncio.sleep(4 * world.settings().silence)
+            assert recorder.told == []
+        await recorder.until_caught_up()
+        assert recorder.told == ["caught_up"]
 
 
 # Alarms and silence.

@@ -84,17 +84,18 @@ def test_steps_into_the_unknown_become_leaps():
 
 
 def test_caught_up_after_a_pause_behind_the_last_chunks_start():
-    catch_up = CatchUp(pause=0.2, silence=2.0, since=0.0, end=50)
+    catch_up = CatchUp("first", pause=0.2, silence=2.0, since=0.0, end=50)
     assert not catch_up.done(10, 0.1)
     assert not catch_up.done(10, 1.0), "silent, but the end is further"
-    assert not catch_up.done(50, 1.1)
-    assert not catch_up.done(60, 1.2), "the rest of the chunk"
-    assert not catch_up.done(60, 1.39)
-    assert catch_up.done(60, 1.41)
+    assert not catch_up.done(10, 9.0), "however long"
+    assert not catch_up.done(50, 9.1)
+    assert not catch_up.done(60, 9.2), "the rest of the chunk"
+    assert not catch_up.done(60, 9.39)
+    assert catch_up.done(60, 9.41)
 
 
 def test_caught_up_with_what_was_appended_since():
-    catch_up = CatchUp(pause=0.2, silence=2.0, since=0.0, end=50)
+    catch_up = CatchUp("first", pause=0.2, silence=2.0, since=0.0, end=50)
     assert not catch_up.done(69, 0.1)
     catch_up.appended = 70
     assert not catch_up.done(69, 0.1)
@@ -102,12 +103,32 @@ def test_caught_up_with_what_was_appended_since():
 
 
 def test_caught_up_with_an_empty_log_after_a_silence():
-    catch_up = CatchUp(pause=0.2, silence=2.0, since=10.0)
+    catch_up = CatchUp("first", pause=0.2, silence=2.0, since=10.0)
     assert not catch_up.done(None, 11.9)
     assert catch_up.done(None, 12.1)
 
 
 def test_resumed_at_the_end_a_pause_is_enough():
-    catch_up = CatchUp(pause=0.2, silence=2.0, since=10.0, end=50)
+    catch_up = CatchUp("first", pause=0.2, silence=2.0, since=10.0, end=50)
     assert not catch_up.done(55, 10.0)
     assert catch_up.done(55, 10.25)
+
+
+@pytest.mark.parametrize("start", ["first", 17, 50])
+def test_an_end_that_must_come_is_waited_for_in_whatever_silence(start):
+    catch_up = CatchUp(start, pause=0.2, silence=2.0, since=0.0, end=50)
+    assert not catch_up.done(None, 1000.0)
+    assert catch_up.silent(1000.0)
+    assert not catch_up.done(50, 1000.1)
+    assert not catch_up.silent(1000.1)
+    assert catch_up.done(50, 1000.4)
+
+
+@pytest.mark.parametrize("start", [51, MOMENT])
+def test_an_end_that_may_be_before_the_start_is_not_waited_for(start):
+    catch_up = CatchUp(start, pause=0.2, silence=2.0, since=0.0, end=50)
+    assert not catch_up.done(None, 1.9)
+    assert catch_up.done(None, 2.1)
+    catch_up = CatchUp(start, pause=0.2, silence=2.0, since=0.0, end=70)
+    assert not catch_up.done(60, 1.0)
+    assert not catch_up.done(60, 1000.0), "but now it is known to be behind"

@@ -91,14 +91,17 @@ class CatchUp:
     """Whether all that stood in the log when reading began has been delivered.
 
     The start of the log's last chunk tells at least how far that is; once it is reached, a pause
-    tells that the rest of the chunk is in too. Under traffic there is no pause, but then the
-    first entry appended after reading began has an offset, and what is before it stood there.
+    tells that the rest of the chunk is in too. Before that no silence, however long, means
+    anything but that reading has stalled. Under traffic there is no pause, but then the first
+    entry appended after reading began has an offset, and what is before it stood there.
     """
 
+    start: Start
+    """Where reading began."""
     pause: float
     """Seconds without a delivery after which a burst has ended."""
     silence: float
-    """Seconds without any delivery after which nothing is there."""
+    """Seconds without any delivery after which nothing is there, or nothing moves."""
     since: float
     """When reading began, and then when the last delivery was noticed."""
     end: int | None = None
@@ -108,11 +111,22 @@ class CatchUp:
     _seen: int | None = field(default=None, init=False)
 
     def done(self, last: int | None, now: float) -> bool:
-        """Given the last delivered offset and the time in seconds."""
+        """Given the last delivered offset and the time in seconds.
+
+        Silence proves little where the connection itself is silent: whoever asks makes sure that
+        it is alive, and asks again.
+        """
         if last != self._seen:
             self._seen, self.since = last, now
         if last is not None and self.appended is not None and last >= self.appended:
             return True
-        quiet = now - self.since
-        reached = last is not None and self.end is not None and last >= self.end
-        return quiet >= (self.pause if reached else self.silence)
+        if self.end is None or (last is None and not self._certainly_before(self.end)):
+            return self.silent(now)
+        return last is not None and last >= self.end and now - self.since >= self.pause
+
+    def _certainly_before(self, offset: int) -> bool:
+        return self.start == "first" or (isinstance(self.start, int) and self.start <= offset)
+
+    def silent(self, now: float) -> bool:
+        """Whether nothing has been delivered for as long as `silence`."""
+        return now - self.since >= self.silence

@@ -35,6 +35,9 @@ _TCP_OPTIONS = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 2, "TCP_US
 reached any more; heartbeats take two to three times their length. Not for the publisher: under an
 alarm RabbitMQ leaves what it was sent unread for longer than that."""
 
+# pika hands over 100 KiB of a connection in one turn of the event loop, and the rest of a frame:
+# what is delivered in a turn is bounded by that, and the contract tests see to it.
+
 _DECODING = re.compile(
     r"lost: (ValueError|OverflowError|RecursionError|error|Invalid\w+|Unicode\w+)\b"
 )
@@ -264,6 +267,8 @@ class _Channel:
             )
         except (exceptions.ShortStringTooLong, struct.error) as error:
             raise ValueError(repr(error)) from None
+        except ValueError:  # as for text that UTF-8 cannot carry: nothing was written
+            raise
         except Exception:
             # Nobody knows whether RabbitMQ will count it, and with it the delivery tags of what
             # comes after: they would be off by one. The next AMQP channel begins to count anew.

@@ -140,10 +140,10 @@ class StreamReader:
         self._attached = True
         # RabbitMQ agrees before it has looked up where "next" is. It carries out an AMQP channel's
         # methods one by one, so once another one is answered it has.
-        await main.call("queue_declare", queue=ROOMS_STREAM, passive=True)
+        await _round_trip(main)
         if not self.begun.done():
             self.begun.set_result(None)
-        attending = asyncio.create_task(self._attend(link, probes, where, end, beyond))
+        attending = asyncio.create_task(self._attend(link, main, probes, where, end, beyond))
         try:
             await first_of(main.lost, ended, attending)
             if attending.done():
@@ -175,13 +175,17 @@ class StreamReader:
     async def _attend(
         self,
         link: Link,
+        main: Channel,
         probes: Channel,
         where: Start,
         end: asyncio.Future[Entry] | None,
         beyond: asyncio.Future[Entry] | None,
     ) -> None:
         """What is to do beside delivering. Does not return; raises `Broken`."""
-        await self._catch_up(probes, where, end, beyond)
+        if where != "next":
+            await self._catch_up(link, main, probes, where, end, beyond)
+        self._tell_caught_up()
+        await probes.close()
         while True:
             last = self._progress.last
             await asyncio.sleep(self._silence)
@@ -200,31 +204,41 @@ class StreamReader:
         if end.done() and self._progress.lacks(end.result().offset):
             await asyncio.sleep(self._silence)  # it may be on its way
             if self._progress.last is last:
-                raise Broken("RabbitMQ does not send what is in the log: it was trimmed meanwhile")
+                raise Broken("RabbitMQ does not send what is in the log, as if it were trimmed")
         await probes.close()
 
     async def _catch_up(
         self,
+        link: Link,
+        main: Channel,
         probes: Channel,
         where: Start,
         end: asyncio.Future[Entry] | None,
         beyond: asyncio.Future[Entry] | None,
     ) -> None:
-        """Tell the listener when all that stood in the log has been delivered."""
-        if where != "next":
-            loop = asyncio.get_running_loop()
-            catch_up = CatchUp(PAUSE, self._silence, loop.time())
-            while True:
-                if end is not None and end.done():
-                    catch_up.end = end.result().offset
-                if beyond is not None and beyond.done():
-                    catch_up.appended = beyond.result().offset
-                last = self._progress.last
-                if catch_up.done(None if last is None else last.offset, loop.time()):
-                    break
-                await asyncio.sleep(POLL)
-        self._tell_caught_up()
-        await probes.close()
+        """Return when all that stood in the log has been delivered; raises `Broken`."""
+        clock = asyncio.get_running_loop().time
+        catch_up = CatchUp(where, PAUSE, self._silence, clock())
+
+        def done() -> bool:
+            if end is not None and end.done():
+                catch_up.end = end.result().offset
+            if beyond is not None and beyond.done():
+                catch_up.appended = beyond.result().offset
+            last = self._progress.last
+            return catch_up.done(None if last is None else last.offset, clock())
+
+        while True:
+            if done():
+                # A RabbitMQ that hangs is silent too, and its log need not be empty. What an AMQP
+                # channel had to deliver comes before the answer.
+                await _round_trip(probes)
+                await _round_trip(main)
+                if done():
+                    return
+            elif catch_up.silent(clock()) and not self._careful:
+                await self._look_for_stall(link, self._progress.last)
+            await asyncio.sleep(POLL)
 
     async def _anchor(self, probes: Channel, end: asyncio.Future[Entry]) -> None:
         """Before reading begins at the log's end, note where to go on should the connection break
@@ -297,6 +311,11 @@ async def _first(
 
     await channel.read(ROOMS_STREAM, where, take)
     return found
+
+
+async def _round_trip(channel: Channel) -> None:
+    """Ask RabbitMQ something, and wait for the answer; raises `Broken` if none can come."""
+    await channel.call("queue_declare", queue=ROOMS_STREAM, passive=True)
 
 
 async def _wait(channel: Channel, patience: float, found: asyncio.Future[Entry]) -> None:
