@@ -2,11 +2,12 @@
 
 import asyncio
 import sqlite3
+import statistics
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from unittest import mock
@@ -47,6 +48,35 @@ def remove(path: Path) -> None:
 
 def filesystems_here() -> set[str]:
     return {line.split(" ")[2] for line in Path("/proc/mounts").read_text().splitlines()}
+
+
+@contextmanager
+def questions() -> Iterator[list[str]]:
+    """The names of the methods that are called on any log meanwhile, in order."""
+    asked: list[str] = []
+
+    def noted(name: str) -> Callable[..., object]:
+        method = getattr(SqliteLog, name)
+
+        def call(log: SqliteLog, *arguments: object) -> object:
+            if threading.current_thread() is not threading.main_thread():  # the broker's own
+                asked.append(name)
+            return method(log, *arguments)
+
+        return call
+
+    with ExitStack() as patches:
+        for name in ("changes", "read", "extent", "append", "trim", "offset_at"):
+            patches.enter_context(mock.patch.object(SqliteLog, name, noted(name)))
+        yield asked
+
+
+async def idle(asked: list[str]) -> None:
+    """Wait until a broker asks for nothing but changes."""
+    before = len(asked)
+    async with asyncio.timeout(PATIENCE):
+        while len(asked) < before + 5 or set(asked[-5:]) != {"changes"}:  # noqa: ASYNC110
+            await asyncio.sleep(embedded.POLL_SECONDS)
 
 
 class FileWorld:
@@ -97,6 +127,77 @@ class TestEmbeddedBroker(BrokerContract):
         assert await process.wait() == 0
         await recorder.until_bodies(1)
         assert recorder.entries[0] == (0, 1, Envelope("chat.lobby", b"hi", publisher="django"))
+
+    async def test_an_idle_log_is_asked_for_changes_now_and_then_and_never_read(
+        self, start: Starter, world: FileWorld
+    ):
+        log = SqliteLog(world.path)
+        with questions() as asked:
+            broker, recorder = await start("first")
+            await broker.publish(Envelope("chat.lobby", b"0"))
+            await recorder.until_bodies(1)
+            await idle(asked)
+            began, before = time.monotonic(), len(asked)
+            await asyncio.sleep(0.4)
+            polls = asked[before:]
+            assert set(polls) == {"changes"}
+            assert len(polls) <= (time.monotonic() - began) / embedded.POLL_SECONDS + 2
+            before = len(asked)
+            log.append([Envelope("chat.lobby", b"1")])
+            await recorder.until_bodies(2)
+            await idle(asked)
+            assert asked[before:].count("read") == 1, "one change, one look"
+        log.close()
+
+    async def test_the_next_poll_but_one_has_read_what_another_process_appended(
+        self, start: Starter, world: FileWorld
+    ):
+        # In polls and not in seconds, so that it holds on whatever machine.
+        _, recorder = await start("first")
+        await recorder.until_caught_up()
+        log = SqliteLog(world.path)
+        with questions() as asked:
+            for number in range(20):
+                log.append([Envelope("chat.lobby", b"%d" % number)])
+                before = len(asked)
+                await recorder.until_bodies(number + 1)
+                since = asked[before:]
+                if "read" in since:  # else it was read before we could look
+                    assert since[: since.index("read")].count("changes") <= 2
+                await idle(asked)
+                await asyncio.sleep(number / 7 * embedded.POLL_SECONDS)  # at any phase
+        log.close()
+
+    async def test_another_process_is_heard_within_20_ms(self, world: FileWorld):
+        # The median of 20, and of three attempts the best: a busy machine delays some, a poll
+        # that is too rare delays half of them, every time.
+        code = (
+            "import sys, time\n"
+            "from roomline.sqlitelog import SqliteLog\n"
+            "from roomline.wire import Envelope\n"
+            "log = SqliteLog(sys.argv[1])\n"
+            "for number in range(20):\n"
+            "    time.sleep(0.0137)\n"
+            "    log.append([Envelope('chat.lobby', b'%d' % time.monotonic_ns())])\n"
+        )
+        delays: list[float] = []
+
+        class Stopwatch(Recorder):
+            def deliver(self, partition: int, offset: int, envelope: Envelope) -> None:
+                delays.append((time.monotonic_ns() - int(envelope.body)) / 1e9)
+                super().deliver(partition, offset, envelope)
+
+        medians: list[float] = []
+        while len(medians) < 3 and not (medians and min(medians) < 0.02):
+            delays.clear()
+            broker, stopwatch = world.broker(), Stopwatch(PATIENCE)
+            await broker.start(stopwatch, "next")
+            process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, world.path)
+            assert await process.wait() == 0
+            await stopwatch.until_bodies(20)
+            await broker.close()
+            medians.append(statistics.median(delays))
+        assert min(medians) < 0.02
 
     async def test_a_long_log_leaves_turns_to_others(self, start: Starter, world: FileWorld):
         log = SqliteLog(world.path)
