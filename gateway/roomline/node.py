@@ -382,11 +382,11 @@ class Node:
 
     def _append(self, live: LiveSession, effect: effects.Append) -> None:
         room = effect.envelope.room
-        if not self._may_begin(live, room):
-            reason = f"at most {self._limits.new_rooms_per_minute:g} new rooms a minute"
-            self._fail(live, effect.id, ErrorCode.RATE_LIMITED, reason)
-        elif live.unconfirmed >= self._limits.unconfirmed:
+        if live.unconfirmed >= self._limits.unconfirmed:
             reason = f"at most {self._limits.unconfirmed} publications may wait for confirmation"
+            self._fail(live, effect.id, ErrorCode.RATE_LIMITED, reason)
+        elif not self._may_begin(live, room):
+            reason = f"at most {self._limits.new_rooms_per_minute:g} new rooms a minute"
             self._fail(live, effect.id, ErrorCode.RATE_LIMITED, reason)
         else:
             live.unconfirmed += 1

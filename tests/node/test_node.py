@@ -396,6 +396,18 @@ async def test_a_new_room_is_counted_once_however_much_is_published_at_once(path
     await node.close()
 
 
+async def test_what_is_refused_for_another_reason_is_not_counted_as_a_new_room(path: Path) -> None:
+    node = make_node(path, new_rooms_burst=2, new_rooms_per_minute=0, unconfirmed=1)
+    await node.start()
+    browser = await Browser(node).connect()
+    first = browser.send("publish", room="chat.one", data=1)
+    refused = await browser.ask("publish", room="chat.two", data=1)
+    assert refused["code"] == "rate_limited"
+    await until(lambda: any(m.get("id") == first for m in browser.link.received))
+    assert (await browser.ask("publish", room="chat.three", data=1))["type"] == "published"
+    await node.close()
+
+
 async def test_asking_for_history_creates_no_room(node: Node) -> None:
     browser = await Browser(node).connect()
     before = len(node.rooms)
