@@ -171,6 +171,8 @@ async def test_a_reader_that_stalls_while_catching_up_is_attached_anew(
 
 
 async def test_a_log_is_not_called_empty_while_rabbitmq_says_nothing(world: RabbitMQWorld):
+    async with world.running("first") as (_, first):
+        await first.until_caught_up()  # a stream is not up the moment that it is declared
     async with world.running("first") as (_, recorder):
         with world.node.frozen():
             await asyncio.sleep(4 * world.settings().silence)
