@@ -46,6 +46,13 @@ def django(folder: Path, *statements: str) -> None:
     subprocess.run(command, env=environment, check=True, timeout=30)
 
 
+async def at_its_end(page: Page) -> None:
+    """Wait for the list to show its newest message: browsers tell of new sizes a little later."""
+    async with asyncio.timeout(5):
+        while await gap_below(page) > 0:  # noqa: ASYNC110 - the page is asked
+            await asyncio.sleep(0.05)
+
+
 async def gap_below(page: Page) -> float:
     """How far the last message is below what can be seen of the list, in CSS pixels."""
     gap: float = await page.evaluate(
@@ -139,24 +146,24 @@ async def test_the_newest_message_stays_in_sight(embedded: str, site: Site) -> N
         for turn in range(25):
             await say(page, f"message {turn}")
         await shows(page, 25)
-        assert await gap_below(page) <= 0
+        await at_its_end(page)
 
         fold = page.locator(".guest-fold summary")
         await fold.click()
         await expect(page.locator(".guest")).to_be_visible()
         await keep(page, "details-open")
-        assert await gap_below(page) <= 0
+        await at_its_end(page)
         await say(page, "with the details open")
         await shows(page, 26)
-        assert await gap_below(page) <= 0
+        await at_its_end(page)
 
         # As a keyboard that comes up does.
         await page.set_viewport_size({"width": 360, "height": 520})
         await page.wait_for_function("innerHeight === 520")
-        assert await gap_below(page) <= 0
+        await at_its_end(page)
         await page.set_viewport_size({"width": 360, "height": 640})
         await fold.click()
-        assert await gap_below(page) <= 0
+        await at_its_end(page)
 
         # Who reads further up stays there.
         await page.evaluate("document.querySelector('#scroll').scrollTop = 0")

@@ -53,6 +53,11 @@ def free_port() -> int:
         return port
 
 
+_EVALUATE_ATTEMPTS = 3
+"""On a busy machine erl_call now and then does not get its connection. What is evaluated here may
+be evaluated again."""
+
+
 class RabbitMQNode:
     """One RabbitMQ node. `guest`/`guest` may do everything in every virtual host made here.
 
@@ -273,14 +278,17 @@ class RabbitMQNode:
             "20",
             "-e",
         ]
-        done = subprocess.run(
-            command,
-            env=self._environment,
-            input=wrapped.encode(),
-            capture_output=True,
-            timeout=30,
-            check=True,
-        )
+        for attempt in range(_EVALUATE_ATTEMPTS):
+            done = subprocess.run(
+                command,
+                env=self._environment,
+                input=wrapped.encode(),
+                capture_output=True,
+                timeout=30,
+                check=attempt == _EVALUATE_ATTEMPTS - 1,
+            )
+            if done.returncode == 0:
+                break
         answer = done.stdout.decode()
         if not answer.startswith("{ok, {ok, "):
             raise RuntimeError(f"{expression} gave {answer}{done.stderr.decode()}")

@@ -24,6 +24,7 @@
   /* Whether the newest message is in sight. Kept, because what makes the list smaller tells nobody
      before it does. */
   var atBottom = true;
+  var top = 0;
 
   var client = new Roomline(config.endpoints, {
     token: function () {
@@ -94,7 +95,11 @@
     });
   }
   scroll.addEventListener("scroll", function () {
-    atBottom = isAtBottom();
+    // Told late: when the list has become smaller by now, its end is out of sight, but only who
+    // reads further up has moved up.
+    if (isAtBottom()) atBottom = true;
+    else if (scroll.scrollTop < top) atBottom = false;
+    top = scroll.scrollTop;
   });
   window.addEventListener("resize", stayAtBottom);
   // `toggle` does not bubble.
@@ -257,6 +262,7 @@
 
   function toBottom() {
     scroll.scrollTop = scroll.scrollHeight;
+    top = scroll.scrollTop;
     atBottom = true;
   }
 
