@@ -13,4 +13,4 @@ class RoomlineConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks."""
-        from django_roomline import checks  # noqa: F401
+        from django_roomline import checks  # noqa: F401 - importing registers them

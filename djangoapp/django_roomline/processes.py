@@ -57,7 +57,7 @@ class Programs:
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start a program. It shares the terminal, so that a debugger in it can be used."""
-        self._running[name] = subprocess.Popen(command, env=environment)  # noqa: S603
+        self._running[name] = subprocess.Popen(command, env=environment)  # noqa: S603 - ours
 
     def wait_until_answering(
         self, name: str, url: str, accept: Callable[[int], bool], seconds: float

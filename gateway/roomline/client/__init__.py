@@ -13,8 +13,8 @@ one connected session, as commands and pushes; `Connection` is one SockJS sessio
 """
 
 try:
-    import msgspec  # noqa: F401
-    import tornado  # noqa: F401
+    import msgspec  # noqa: F401 - only to see that it is there
+    import tornado  # noqa: F401 - only to see that it is there
 except ImportError as error:
     raise ImportError(
         "roomline.client needs tornado and msgspec: install them with"
