@@ -14,22 +14,15 @@ from functools import partial
 
 from msgspec import Raw
 
-from roomline.broker import (
-    Broker,
-    BrokerError,
-    BrokerUnavailable,
-    PublishRejected,
-    PublishUnconfirmed,
-)
+from roomline.broker import Broker
 from roomline.core import messages
 from roomline.core import session as effects
-from roomline.core.address import network_of
 from roomline.core.codec import ProtocolError, decode
 from roomline.core.codes import Disconnect, ErrorCode, Unsubscribed
 from roomline.core.counters import Counters
 from roomline.core.deadlines import Deadlines
 from roomline.core.history import Publication
-from roomline.core.limits import Allowances, NodeLimits
+from roomline.core.limits import NodeLimits
 from roomline.core.link import Link
 from roomline.core.messages import Command
 from roomline.core.outbox import Outbox
@@ -38,6 +31,7 @@ from roomline.core.position import Position
 from roomline.core.rooms import Page, Rooms
 from roomline.core.session import Session
 from roomline.live import Flusher, LiveSession
+from roomline.publishing import Publishing
 from roomline.waiting import WaitingCommands
 from roomline.wire import Envelope
 
@@ -88,8 +82,7 @@ class Node:
         self._limits = limits
         self._clock = clock
         self._timer = timer
-        self._new_rooms = Allowances(limits.new_rooms_per_minute / 60, limits.new_rooms_burst)
-        self._rooms_underway: set[str] = set()
+        self._publishing = Publishing(broker, self.rooms, limits, self.counters, clock, timer)
         self._flusher = Flusher(self._disconnect_slow)
         self._waiting = WaitingCommands(limits)
         self._deadlines: Deadlines[LiveSession] = Deadlines()
@@ -149,14 +142,7 @@ class Node:
     def publish(self, envelope: Envelope) -> asyncio.Future[None]:
         """Append to the log; ends like `Broker.publish`. Gives the envelope an id and a time if
         it has none."""
-        future = self._broker.publish(
-            envelope._replace(
-                message_id=envelope.message_id or secrets.token_hex(16),
-                time=envelope.time or int(self._clock() * 1000),
-            )
-        )
-        future.add_done_callback(self._count_publish)
-        return future
+        return self._publishing.publish(envelope)
 
     def history(self, room: str, limit: int) -> tuple[str, list[str]]:
         """The node's position and the room's latest publications as texts; raises
@@ -311,7 +297,7 @@ class Node:
                 case effects.Attach():
                     self._attach(live, effect)
                 case effects.Append():
-                    self._append(live, effect)
+                    self._publishing.append(live, effect, partial(self._send, live))
                 case effects.Detach(room):
                     self._detach(live, room)
                 case effects.Welcome():
@@ -380,55 +366,6 @@ class Node:
             )
         )
 
-    def _append(self, live: LiveSession, effect: effects.Append) -> None:
-        room = effect.envelope.room
-        if live.unconfirmed >= self._limits.unconfirmed:
-            reason = f"at most {self._limits.unconfirmed} publications may wait for confirmation"
-            self._fail(live, effect.id, ErrorCode.RATE_LIMITED, reason)
-        elif not self._may_begin(live, room):
-            reason = f"at most {self._limits.new_rooms_per_minute:g} new rooms a minute"
-            self._fail(live, effect.id, ErrorCode.RATE_LIMITED, reason)
-        else:
-            live.unconfirmed += 1
-            future = self.publish(effect.envelope)
-            future.add_done_callback(partial(self._published, live, effect.id, room))
-
-    def _may_begin(self, live: LiveSession, room: str) -> bool:
-        """Whether this client may publish to a room that the log may not have yet."""
-        if self.rooms.in_log(room) or room in self._rooms_underway:
-            return True
-        principal = live.session.principal
-        if principal is not None and principal.user is not None:
-            name = principal.id
-        else:
-            # Anonymous clients call themselves what they like; addresses are harder to come by.
-            name = network_of(live.link.address)
-        if not self._new_rooms.take(name, self._timer()):
-            return False
-        self._rooms_underway.add(room)
-        return True
-
-    def _published(
-        self, live: LiveSession, id: int, room: str, future: asyncio.Future[None]
-    ) -> None:
-        live.unconfirmed -= 1
-        self._rooms_underway.discard(room)
-        match _outcome(future):
-            case "confirmed":
-                live.send(messages.Published(id=id, room=room))
-            case "rejected":
-                reason = "the broker refuses this publication"
-                self._fail(live, id, ErrorCode.REJECTED, reason)
-            case _:
-                reason = "the broker has not confirmed it: try again with the same key"
-                self._fail(live, id, ErrorCode.UNAVAILABLE, reason)
-
-    def _count_publish(self, future: asyncio.Future[None]) -> None:
-        outcome = _outcome(future)
-        self.counters.publishes[outcome] += 1
-        if outcome == "rejected":
-            log.warning("a publication was refused: %s", future.exception())
-
     def _detach(self, live: LiveSession, room: str) -> None:
         if room in self.rooms:
             self.rooms.room(room).subscribers.pop(live, None)
@@ -446,9 +383,7 @@ class Node:
         live.send(message)
 
     def _fail(self, live: LiveSession, id: int, code: ErrorCode, reason: str) -> None:
-        self._send(
-            live, messages.Error(id=id, code=code.code, reason=reason, temporary=code.temporary)
-        )
+        self._send(live, messages.error(id, code, reason))
 
     def _disconnect_slow(self, live: LiveSession) -> None:
         # What it has not read would be in its way: it comes back and recovers.
@@ -494,22 +429,3 @@ class Node:
 
 def _raw(publications: list[Publication]) -> list[Raw]:
     return [Raw(item.message.text.encode()) for item in publications]
-
-
-def _outcome(future: asyncio.Future[None]) -> str:
-    """What became of a publish: ``confirmed``, ``rejected``, ``unavailable``, ``unconfirmed``."""
-    if future.cancelled():
-        return "unconfirmed"
-    match future.exception():
-        case None:
-            return "confirmed"
-        case PublishRejected():
-            return "rejected"
-        case BrokerUnavailable():
-            return "unavailable"
-        case PublishUnconfirmed():
-            return "unconfirmed"
-        case BrokerError() as error:
-            raise AssertionError(f"no kind of publish error: {error!r}")
-        case error:
-            raise error

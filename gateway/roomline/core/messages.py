@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Raw, Struct
 
+from roomline.core.codes import ErrorCode
+
 PROTOCOL_VERSION = 1
 
 Id = Annotated[int, Meta(ge=1, le=2**53 - 1)]
@@ -168,6 +170,11 @@ class Error(Message, frozen=True, kw_only=True, tag="error"):
     code: str
     reason: str
     temporary: bool
+
+
+def error(id: int | None, code: ErrorCode, reason: str) -> Error:
+    """The reply with this code; `reason` is for people."""
+    return Error(id=id, code=code.code, reason=reason, temporary=code.temporary)
 
 
 class UnsubscribedPush(Message, frozen=True, kw_only=True, tag="unsubscribed"):

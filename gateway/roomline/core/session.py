@@ -162,16 +162,7 @@ class Session:
             return [Close(Disconnect.BAD_PROTOCOL)]
         if error.code is ErrorCode.RATE_LIMITED and not self._refused.take(now):
             return [Close(Disconnect.FLOOD)]
-        return [
-            Reply(
-                messages.Error(
-                    id=error.id,
-                    code=error.code.code,
-                    reason=error.reason,
-                    temporary=error.code.temporary,
-                )
-            )
-        ]
+        return [Reply(messages.error(error.id, error.code, error.reason))]
 
     def end(self, room: str, code: Unsubscribed) -> list[Effect]:
         """End a subscription and tell the client why."""
