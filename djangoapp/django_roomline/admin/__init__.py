@@ -1,0 +1,5 @@
+"""What the admin shows of Roomline; importing this registers it."""
+
+from django_roomline.admin.rooms import RoomAdmin
+
+__all__ = ["RoomAdmin"]
