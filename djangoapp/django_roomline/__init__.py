@@ -5,9 +5,11 @@ from django_roomline.exceptions import (
     PublicationsFailed,
     PublishError,
     PublishRejected,
+    PublishReturned,
     PublishUnconfirmed,
 )
-from django_roomline.publishing import publish
+from django_roomline.objects import RoomModelMixin, room_of
+from django_roomline.publishing import apublish, publish
 
 __version__ = "0.1.0"
 
@@ -16,6 +18,10 @@ __all__ = [
     "PublicationsFailed",
     "PublishError",
     "PublishRejected",
+    "PublishReturned",
     "PublishUnconfirmed",
+    "RoomModelMixin",
+    "apublish",
     "publish",
+    "room_of",
 ]

@@ -30,6 +30,7 @@ from django_roomline.exceptions import (
     BrokerUnavailable,
     PublishError,
     PublishRejected,
+    PublishReturned,
     PublishUnconfirmed,
 )
 from django_roomline.pool import AllTaken, Pool, Turn
@@ -131,7 +132,7 @@ def _publish_on(turn: "Turn[_Line]", line: "_Line", envelope: Envelope, deadline
         line.publish(envelope, deadline)
     except UnroutableError as error:
         turn.connection = line
-        raise BrokerUnavailable(
+        raise PublishReturned(
             f"RabbitMQ returned the publication to room {envelope.room}: its namespace is not"
             " bound to the log, or the log is not up yet after a restart"
         ) from error

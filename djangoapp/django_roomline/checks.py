@@ -12,14 +12,14 @@ from django_roomline import conf
 
 @register
 def check_setting(**_: Any) -> Sequence[CheckMessage]:
-    """``roomline.E001`` to ``roomline.E009``: the setting itself, one id for each key."""
+    """``roomline.E001`` to ``E009`` and ``E012``: the setting itself, one id for each key."""
     _, problems = conf.read(conf.raw())
     return [Error(problem.text, hint=problem.hint, id=problem.check) for problem in problems]
 
 
 @register
 def check_surroundings(**_: Any) -> Sequence[CheckMessage]:
-    """``roomline.E010`` and following: what valid values need to work."""
+    """``roomline.E010`` and ``roomline.E011``: what valid values need to work."""
     values, _problems = conf.read(conf.raw())
     messages: list[CheckMessage] = []
     broker = values.get("BROKER", conf.EMBEDDED)

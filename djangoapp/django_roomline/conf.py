@@ -47,6 +47,7 @@ class Settings:
     token_lifetime: int
     guests: bool
     publish_timeout: float
+    outbox: bool
     gateway: Mapping[str, str]
 
     @property
@@ -230,6 +231,13 @@ FIELDS: Final[Mapping[str, Field]] = {
         5.0,
         "How many seconds one publish() may take at most: a number from 0.1 to 60.",
     ),
+    "OUTBOX": Field(
+        "roomline.E012",
+        _switch,
+        False,
+        "True or False: whether publish() writes to the transactional outbox, from where"
+        " roomline_relay publishes, unless a call says otherwise.",
+    ),
     "GATEWAY": Field(
         "roomline.E009",
         _gateway,
@@ -294,6 +302,7 @@ def current() -> Settings:
         token_lifetime=values["TOKEN_LIFETIME"],
         guests=values["GUESTS"],
         publish_timeout=values["PUBLISH_TIMEOUT"],
+        outbox=values["OUTBOX"],
         gateway=values["GATEWAY"],
     )
 

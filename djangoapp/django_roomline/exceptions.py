@@ -5,6 +5,7 @@
     PublishError
     ├── PublishRejected      the broker will never take this publication
     ├── BrokerUnavailable    not in the log: try again
+    │   └── PublishReturned  this room has no log, or not yet: others may have one
     ├── PublishUnconfirmed   outcome unknown: it may or may not be in the log
     └── PublicationsFailed   several of one transaction's, each with one of the above
 """
@@ -20,6 +21,14 @@ class PublishRejected(PublishError):
 
 class BrokerUnavailable(PublishError):
     """The publication is not in the log: broker out of reach, or it was returned."""
+
+
+class PublishReturned(BrokerUnavailable):
+    """The broker has no log for this room: its namespace is not bound, or the log is not up yet.
+
+    The first lasts until somebody configures a gateway for the namespace, the second for some
+    seconds after the broker's start. RabbitMQ does not tell which it is.
+    """
 
 
 class PublishUnconfirmed(PublishError):

@@ -6,7 +6,15 @@ from roomline.tokens import Grants
 from roomline.wire import check_room, namespace_of
 
 from django_roomline import conf
-from django_roomline.models import RESERVED_NAMESPACES, Action, AnyUser, Audience, Room
+from django_roomline.models import (
+    OBJECTS_NAMESPACE,
+    RESERVED_NAMESPACES,
+    Action,
+    AnyUser,
+    Audience,
+    Room,
+)
+from django_roomline.objects import ObjectRule, rule_of
 
 MAX_GRANTED_BYTES: Final = 3000
 """Room names in a connection token, in bytes. Tokens are limited to 8192 characters; whoever may
@@ -24,8 +32,9 @@ class Rights(NamedTuple):
 def may(user: AnyUser, room: str, action: Action) -> bool:
     """Whether the user may read or write the room; raises `roomline.wire.InvalidName`.
 
-    A room with a model is decided by the model, any other one by the function that
-    ``ROOMLINE["POLICY"]`` names, without which nobody may.
+    A room with a model is decided by the model, the room of an object with `RoomModelMixin` by the
+    object, any other one by the function that ``ROOMLINE["POLICY"]`` names, without which nobody
+    may.
     """
     return _may(user, room, _record(room), action)
 
@@ -40,13 +49,16 @@ def rights_in(user: AnyUser, room: str) -> Rights:
     return Rights(read, read and _may(user, room, record, "write"))
 
 
-def _record(room: str) -> Room | None:
-    if namespace_of(check_room(room)) in RESERVED_NAMESPACES:
+def _record(room: str) -> Room | ObjectRule | None:
+    namespace = namespace_of(check_room(room))
+    if namespace == OBJECTS_NAMESPACE:
+        return rule_of(room)
+    if namespace in RESERVED_NAMESPACES:
         return None
     return Room.objects.filter(name=room).first()
 
 
-def _may(user: AnyUser, room: str, record: Room | None, action: Action) -> bool:
+def _may(user: AnyUser, room: str, record: Room | ObjectRule | None, action: Action) -> bool:
     if record is not None:
         return record.allows(user, action)
     policy = conf.current().policy

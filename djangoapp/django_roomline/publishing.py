@@ -3,8 +3,10 @@
 import os
 import time
 import uuid
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypedDict
 
+from asgiref.sync import sync_to_async
+from django.db import DEFAULT_DB_ALIAS
 from roomline.wire import (
     KINDS,
     MAX_KEY_LENGTH,
@@ -22,6 +24,16 @@ from django_roomline.embedded import EmbeddedPublisher
 
 PRINCIPAL: Final = "publisher:django"
 """Whom a key belongs to: all of a project's processes, and nobody else. No user id has a colon."""
+
+
+class Options(TypedDict, total=False):
+    """What `publish` takes beside a room and data."""
+
+    kind: Kind
+    on_commit: bool
+    key: str | None
+    using: str | None
+    outbox: bool | None
 
 
 class Publisher(Protocol):
@@ -42,6 +54,7 @@ def publish(
     *,
     key: str | None = None,
     using: str | None = None,
+    outbox: bool | None = None,
 ) -> None:
     """Publish JSON data to a room, by default when the current transaction commits.
 
@@ -55,9 +68,14 @@ def publish(
     a task that is run twice: of the publications to a room with the same key, subscribers see the
     first one only, as long as they stand near each other in the log.
 
+    With `outbox` the publication becomes a row of the database `using`, in the same transaction
+    as everything else there, and ``manage.py roomline_relay`` publishes it: the broker may be
+    away, and nothing is lost whatever dies when. None takes ``ROOMLINE["OUTBOX"]``, unless
+    `on_commit` is False: what is to be published at once does not wait in a table.
+
     Raises at once, before any commit: `roomline.wire.InvalidName` for the room,
     `roomline.wire.InvalidData` for data that is not JSON or too large, `ValueError` for the kind
-    or the key. Raises when it is published: a `PublishError`.
+    or the key, or for `outbox` without `on_commit`. Raises when it is published: a `PublishError`.
 
     With `on_commit` that comes out of the block that commits; what the block wrote to the
     database is then saved. All publications of the transaction are tried, in order; if several
@@ -67,6 +85,11 @@ def publish(
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {shorten(kind)}, accepted are {', '.join(KINDS)}")
+    if outbox and not on_commit:
+        raise ValueError(
+            "outbox=True contradicts on_commit=False: rows of the outbox are published after the"
+            " transaction that they are part of; leave out one of the two"
+        )
     settings = conf.current()
     envelope = Envelope(
         room=check_room(room),
@@ -76,10 +99,41 @@ def publish(
         kind=kind,
         key=key,
     )
-    if on_commit:
-        publish_on_commit(envelope, using, settings.publish_timeout, _send)
+    if not on_commit:
+        send(envelope, settings.publish_timeout)
+    elif settings.outbox if outbox is None else outbox:
+        # Not at the top of the file: projects import it before there are models.
+        from django_roomline.models import OutboxMessage
+
+        OutboxMessage.of(envelope).save(using=using or DEFAULT_DB_ALIAS, force_insert=True)
     else:
-        _send(envelope, settings.publish_timeout)
+        publish_on_commit(envelope, using, settings.publish_timeout, send)
+
+
+async def apublish(
+    room: str,
+    data: Any,
+    kind: Kind = "message",
+    on_commit: bool = True,
+    *,
+    key: str | None = None,
+    using: str | None = None,
+    outbox: bool | None = None,
+) -> None:
+    """`publish` for async views: the same arguments, the same errors, and the loop goes on.
+
+    It runs where ``sync_to_async`` runs what is thread-sensitive, as Django's own async methods
+    do. There a request has its database connection, so that a transaction that is open on it is
+    the one that is waited for.
+    """
+    await sync_to_async(publish, thread_sensitive=True)(
+        room, data, kind, on_commit, key=key, using=using, outbox=outbox
+    )
+
+
+def send(envelope: Envelope, timeout: float) -> None:
+    """Return when the envelope is in the log; raises a `PublishError` within `timeout` seconds."""
+    _publisher().publish(envelope, timeout)
 
 
 def disconnect() -> None:
@@ -100,10 +154,6 @@ def _message_id(room: str, key: str) -> str:
         return message_id_of(PRINCIPAL, room, key)
     except UnicodeEncodeError:
         raise ValueError(f"key {shorten(key)} is text that UTF-8 cannot carry") from None
-
-
-def _send(envelope: Envelope, timeout: float) -> None:
-    _publisher().publish(envelope, timeout)
 
 
 # A fork makes its own. It keeps its parent's as well, unused, so that nothing there is closed:

@@ -1,6 +1,9 @@
 """The app's tables, one module for each thing that a project keeps in its database."""
 
+from django_roomline.models.leases import DatabaseTime, Lease
+from django_roomline.models.outbox import OutboxMessage
 from django_roomline.models.rooms import (
+    OBJECTS_NAMESPACE,
     RESERVED_NAMESPACES,
     Action,
     AnyUser,
@@ -10,10 +13,14 @@ from django_roomline.models.rooms import (
 )
 
 __all__ = [
+    "OBJECTS_NAMESPACE",
     "RESERVED_NAMESPACES",
     "Action",
     "AnyUser",
     "Audience",
+    "DatabaseTime",
+    "Lease",
+    "OutboxMessage",
     "Room",
     "validate_room_name",
 ]

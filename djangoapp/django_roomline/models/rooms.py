@@ -24,6 +24,9 @@ RESERVED_NAMESPACES: Final = (CONTROL_NAMESPACE, "user")
 """Nobody is given rights here: ``control`` steers gateways, ``user.<id>`` is each user's own and
 reaches them without any grant."""
 
+OBJECTS_NAMESPACE: Final = "object"
+"""``object.<app>.<model>.<pk>`` is the room of an object, which says itself who may use it."""
+
 
 def validate_room_name(name: str) -> None:
     """Raise `ValidationError` if no room may have this name in the database."""
@@ -31,7 +34,7 @@ def validate_room_name(name: str) -> None:
         check_room(name)
     except InvalidName as error:
         raise ValidationError(str(error), code="room_name") from None
-    if namespace_of(name) in RESERVED_NAMESPACES:
+    if namespace_of(name) in (*RESERVED_NAMESPACES, OBJECTS_NAMESPACE):
         raise ValidationError(
             _("Rooms that begin with %(namespace)s. are reserved."),
             code="room_reserved",

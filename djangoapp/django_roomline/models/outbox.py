@@ -1,0 +1,65 @@
+"""The transactional outbox: publications that were committed and are not in the log yet."""
+
+from typing import Self
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from roomline.wire import KINDS, MAX_KEY_LENGTH, MAX_ROOM_BYTES, Envelope, Kind, shorten
+
+
+class OutboxMessage(models.Model):
+    """One publication, whole. The relay publishes rows in the order of their ids.
+
+    Rows of one transaction have rising ids, and so have rows of transactions of which one began
+    after the other had ended.
+    """
+
+    room = models.CharField(_("room"), max_length=MAX_ROOM_BYTES)
+    body = models.BinaryField(_("body"))
+    message_id = models.CharField(_("message id"), max_length=255)
+    kind = models.CharField(_("kind"), max_length=10, choices=[(kind, kind) for kind in KINDS])
+    key = models.CharField(_("key"), max_length=MAX_KEY_LENGTH, blank=True)
+    time = models.BigIntegerField(
+        _("published at"), help_text=_("When publish() was called: milliseconds since the epoch.")
+    )
+    refused = models.BooleanField(
+        _("refused"), default=False, help_text=_("The broker will not take it: see the error.")
+    )
+    error = models.TextField(
+        _("error"), blank=True, default="", help_text=_("What the broker has said last.")
+    )
+
+    class Meta:
+        verbose_name = _("outbox message")
+        verbose_name_plural = _("outbox messages")
+        ordering = ("id",)
+        indexes = (models.Index(fields=("refused", "id"), name="roomline_outbox_waiting"),)
+
+    def __str__(self) -> str:
+        return f"{self.room} {self.message_id}"
+
+    @classmethod
+    def of(cls, envelope: Envelope) -> Self:
+        """The row for an envelope as `publish` makes it: with id and time, without sender."""
+        return cls(
+            room=envelope.room,
+            body=envelope.body,
+            message_id=envelope.message_id or "",
+            kind=envelope.kind,
+            key=envelope.key or "",
+            time=envelope.time,
+        )
+
+    def envelope(self) -> Envelope:
+        """What the row holds; raises `ValueError` for a kind that is none."""
+        kinds: dict[str, Kind] = {kind: kind for kind in KINDS}
+        if self.kind not in kinds:
+            raise ValueError(f"kind is {shorten(self.kind)}, accepted are {', '.join(KINDS)}")
+        return Envelope(
+            room=self.room,
+            body=bytes(self.body),
+            message_id=self.message_id,
+            time=self.time,
+            kind=kinds[self.kind],
+            key=self.key or None,
+        )

@@ -1,0 +1,51 @@
+"""SIGINT and SIGTERM for commands that run for ever: heard between two steps."""
+
+import select
+import signal
+import socket
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopSignals:
+    """In the block, which is one of the main thread, the first signal is kept in `asked`.
+
+    A second one has the effect that it has elsewhere. The handler takes no lock, so that it can
+    run at any moment.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._heard, self._hear = socket.socketpair()
+        self._hear.setblocking(False)
+        self._handlers = {number: signal.signal(number, self._stop) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._give_back()
+        self._heard.close()
+        self._hear.close()
+
+    def wait(self, seconds: float) -> None:
+        """Return after that time, or when a signal comes."""
+        select.select([self._heard], [], [], seconds)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        self._give_back()
+        self._hear.send(b"x")
+
+    def _give_back(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
