@@ -11,6 +11,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_roomline",
     "demo",
+    "tests.django.orders",
 ]
 MIDDLEWARE = [
     "demo.csp.ContentSecurityPolicyMiddleware",

@@ -60,6 +60,7 @@ def test_the_smallest_setting_is_accepted() -> None:
         ("GUESTS", "yes", "'yes'"),
         ("PUBLISH_TIMEOUT", 0, "0"),
         ("PUBLISH_TIMEOUT", float("nan"), "nan"),
+        ("OUTBOX", 1, "1"),
         ("GATEWAY", {"NAMESPACES": 1}, "not text"),
         ("GATEWAY", {"name spaces": ""}, "'name spaces'"),
         ("GATEWAY", "x", "type str"),
@@ -99,6 +100,7 @@ def test_check_ids_stay_what_they_are() -> None:
         "TOKEN_LIFETIME": "roomline.E006",
         "GUESTS": "roomline.E007",
         "PUBLISH_TIMEOUT": "roomline.E008",
+        "OUTBOX": "roomline.E012",
         "GATEWAY": "roomline.E009",
     }
 
