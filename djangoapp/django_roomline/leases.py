@@ -33,22 +33,26 @@ class Hold:
         return max(0.0, self._until - time.monotonic())
 
     def take(self) -> bool:
-        """Take the lease, or renew it; whether it is held now."""
+        """Take the lease if it is free; whether it is held now."""
         if not self._made:
             self._rows.bulk_create([Lease(name=self._name)], ignore_conflicts=True)
             self._made = True
-        began = time.monotonic()
-        now = DatabaseTime()
-        mine_or_free = Q(holder=self._me) | Q(expires__lt=now)
-        taken = self._rows.filter(mine_or_free, name=self._name).update(
-            holder=self._me, expires=now + round(self.seconds * 1000)
-        )
-        self._until = began + self.seconds if taken else 0.0
-        return bool(taken)
+        return self._extend(Q(holder=self._me) | Q(expires__lt=DatabaseTime()))
 
     def renew(self) -> bool:
-        """Take it again if less than half of it is left; whether it is held."""
-        return self.left > self.seconds / 2 or self.take()
+        """Extend the hold if less than half of it is left; whether it has lasted without a break.
+
+        If not, another process may have been at work meanwhile, even if the lease is free again.
+        """
+        return self.left > self.seconds / 2 or self._extend(Q(holder=self._me))
+
+    def _extend(self, condition: Q) -> bool:
+        began = time.monotonic()
+        held = self._rows.filter(condition, name=self._name).update(
+            holder=self._me, expires=DatabaseTime() + round(self.seconds * 1000)
+        )
+        self._until = began + self.seconds if held else 0.0
+        return bool(held)
 
     def release(self) -> None:
         """Let the next one take it at once."""
