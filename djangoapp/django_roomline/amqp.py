@@ -239,10 +239,13 @@ class _Line:
         it ends a blocked connection itself, for which it has no public name.
         """
         impl = self._connection._impl
-        timer = impl.ioloop.call_later(
-            max(0.0, deadline - time.monotonic()),
-            lambda: impl._terminate_stream(_NoAnswer("no answer in time")),
-        )
+
+        def break_off() -> None:
+            # In the same round pika may have read that the broker has hung up.
+            if not impl.is_closed:
+                impl._terminate_stream(_NoAnswer("no answer in time"))
+
+        timer = impl.ioloop.call_later(max(0.0, deadline - time.monotonic()), break_off)
         try:
             yield
         finally:

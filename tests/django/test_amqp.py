@@ -21,13 +21,17 @@ from django.db import transaction
 from django_roomline import (
     BrokerUnavailable,
     PublishRejected,
+    PublishReturned,
     PublishUnconfirmed,
+    amqp,
     publish,
+    publishing,
 )
 from django_roomline.amqp import MAX_CONNECTIONS
 from django_roomline.publishing import disconnect
-from roomline.wire import ROOMS_EXCHANGE, ROOMS_STREAM, Envelope, envelope_of
+from roomline.wire import ROOMS_EXCHANGE, ROOMS_STREAM, Envelope
 
+from tests.django.logs import RabbitMQLog
 from tests.support.certificates import make_authority, make_certificate
 from tests.support.rabbitmq import RabbitMQNode, free_port, rabbitmq, rabbitmq_vhost
 
@@ -35,17 +39,13 @@ __all__ = ["rabbitmq", "rabbitmq_vhost"]  # fixtures
 pytestmark = pytest.mark.slow
 
 TIMEOUT = 2.0
-Entries = Callable[[int], list[Envelope]]
+Entries = Callable[[], list[Envelope]]
 
 
 @pytest.fixture
 def vhost(rabbitmq: RabbitMQNode, rabbitmq_vhost: str, roomline: Any) -> Iterator[str]:
     """A virtual host with the exchange and the log, to which publish() goes."""
-    with pika.BlockingConnection(pika.URLParameters(rabbitmq.url(vhost=rabbitmq_vhost))) as made:
-        channel = made.channel()
-        channel.exchange_declare(ROOMS_EXCHANGE, "topic", durable=True)
-        channel.queue_declare(ROOMS_STREAM, durable=True, arguments={"x-queue-type": "stream"})
-        channel.queue_bind(ROOMS_STREAM, ROOMS_EXCHANGE, "chat.#")
+    RabbitMQLog(rabbitmq.url(vhost=rabbitmq_vhost))
     roomline(BROKER=rabbitmq.url(vhost=rabbitmq_vhost), PUBLISH_TIMEOUT=TIMEOUT)
     yield rabbitmq_vhost
     disconnect()
@@ -53,27 +53,8 @@ def vhost(rabbitmq: RabbitMQNode, rabbitmq_vhost: str, roomline: Any) -> Iterato
 
 @pytest.fixture
 def entries(rabbitmq: RabbitMQNode, vhost: str) -> Entries:
-    """Reads the first so many entries of the log."""
-
-    def read(count: int) -> list[Envelope]:
-        found: list[Envelope] = []
-        connection = pika.BlockingConnection(pika.URLParameters(rabbitmq.url(vhost=vhost)))
-        channel = connection.channel()
-        channel.basic_qos(prefetch_count=100)
-
-        def take(channel: Any, method: Any, properties: Any, body: bytes) -> None:
-            channel.basic_ack(method.delivery_tag)
-            found.append(envelope_of(method.routing_key, body, vars(properties)))
-
-        channel.basic_consume(ROOMS_STREAM, take, arguments={"x-stream-offset": "first"})
-        deadline = time.monotonic() + 10
-        while len(found) < count and time.monotonic() < deadline:
-            connection.process_data_events(0.1)
-        connection.process_data_events(0.3)  # one too many would come now
-        connection.close()
-        return found
-
-    return read
+    """Reads the log."""
+    return RabbitMQLog(rabbitmq.url(vhost=vhost)).read
 
 
 class Between:
@@ -174,7 +155,7 @@ def bodies(found: list[Envelope]) -> list[bytes]:
 
 def test_a_confirmed_publication_is_in_the_log(entries: Entries) -> None:
     publish("chat.lobby", {"text": "héllo"}, kind="admin")
-    (envelope,) = entries(1)
+    (envelope,) = entries()
     assert envelope.room == "chat.lobby"
     assert envelope.body == '{"text":"héllo"}'.encode()
     assert envelope.kind == "admin"
@@ -190,11 +171,11 @@ def test_rolled_back_is_not_published(entries: Entries) -> None:
         transaction.set_rollback(True)
     with transaction.atomic():
         publish("chat.lobby", "yes")
-    assert bodies(entries(1)) == [b'"yes"']
+    assert bodies(entries()) == [b'"yes"']
 
 
 def test_a_room_without_a_log_is_not_confirmed(vhost: str) -> None:
-    with pytest.raises(BrokerUnavailable, match="returned the publication to room orders"):
+    with pytest.raises(PublishReturned, match="returned the publication to room orders"):
         publish("orders", 1)
 
 
@@ -203,7 +184,7 @@ def test_the_connection_goes_on_after_a_return(entries: Entries) -> None:
         with pytest.raises(BrokerUnavailable):
             publish("orders", 1)
     publish("chat.lobby", 1)
-    assert bodies(entries(1)) == [b"1"]
+    assert bodies(entries()) == [b"1"]
 
 
 def test_no_exchange_may_become_one(
@@ -224,7 +205,7 @@ def test_who_may_not_write_a_room_is_rejected(
     with pytest.raises(PublishRejected, match="ACCESS_REFUSED"):
         publish("chat.other", 1)
     publish("chat.lobby", 2)
-    assert [(e.body, e.publisher) for e in entries(1)] == [(b"2", "web")]
+    assert [(e.body, e.publisher) for e in entries()] == [(b"2", "web")]
 
 
 def test_a_wrong_password_is_said_and_not_repeated(rabbitmq: RabbitMQNode, roomline: Any) -> None:
@@ -256,7 +237,24 @@ def test_a_connection_that_died_while_idle_is_replaced(
     publish("chat.lobby", 1)
     rabbitmq.evaluate('rabbit_networking:close_all_connections(<<"a test">>)')
     publish("chat.lobby", 2)
-    assert bodies(entries(2)) == [b"1", b"2"]
+    assert bodies(entries()) == [b"1", b"2"]
+
+
+def test_a_connection_that_was_idle_longer_than_the_heartbeat_is_replaced(
+    rabbitmq: RabbitMQNode, between: Between, entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(amqp, "HEARTBEAT_SECONDS", 1)
+    disconnect()
+    publishing._publishers.clear()  # the next one has the other heartbeat
+    publish("chat.lobby", 1)
+    connections = "length(rabbit_networking:connections())"
+    deadline = time.monotonic() + 30
+    while rabbitmq.evaluate(connections) != "0":  # the broker misses our heartbeats
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    publish("chat.lobby", 2)
+    assert bodies(entries()) == [b"1", b"2"]
+    assert between.accepted == 2
 
 
 def test_a_broker_that_was_restarted_is_found_again(
@@ -275,7 +273,7 @@ def test_a_broker_that_was_restarted_is_found_again(
         except BrokerUnavailable:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-    assert bodies(entries(2)) == [b"1", b"2"]
+    assert bodies(entries()) == [b"1", b"2"]
 
 
 def test_a_broker_alarm_does_not_hang(rabbitmq: RabbitMQNode, entries: Entries) -> None:
@@ -287,7 +285,7 @@ def test_a_broker_alarm_does_not_hang(rabbitmq: RabbitMQNode, entries: Entries) 
     assert time.monotonic() - began < TIMEOUT + 1
     rabbitmq.clear_alarm()
     publish("chat.lobby", 3)
-    assert bodies(entries(2))[-1] == b"3"
+    assert bodies(entries())[-1] == b"3"
 
 
 @pytest.fixture
@@ -327,7 +325,7 @@ def test_an_answer_that_was_lost_is_asked_for_again(between: Between, entries: E
     publish("chat.lobby", 1)
     between.lose_the_next_answer(lambda: None)
     publish("chat.lobby", 2)
-    first, second, repeat = entries(3)
+    first, second, repeat = entries()
     assert [first.body, second.body, repeat.body] == [b"1", b"2", b"2"]
     assert second.message_id == repeat.message_id, "a repeat, which gateways drop"
 
@@ -350,14 +348,14 @@ def test_what_may_be_in_the_log_is_never_said_not_to_be(
     between.lose_the_next_answer(spoil)
     with pytest.raises(PublishUnconfirmed, match=r"broke before it had confirmed.*; and then: "):
         publish("chat.lobby", 2)
-    assert bodies(entries(2)) == [b"1", b"2"], "it was in the log all the same"
+    assert bodies(entries()) == [b"1", b"2"], "it was in the log all the same"
 
 
 def test_a_callers_retry_with_a_key_is_a_repeat(entries: Entries) -> None:
     for _ in range(2):
         publish("chat.lobby", 1, key="order-7")
     publish("chat.lobby", 1, key="order-8")
-    first, repeat, other = entries(3)
+    first, repeat, other = entries()
     assert first.message_id == repeat.message_id != other.message_id
     assert [first.key, repeat.key, other.key] == ["order-7", "order-7", "order-8"]
 
@@ -372,7 +370,7 @@ def test_requests_of_an_asgi_server_use_one_connection(between: Between, entries
             await request(number)
 
     asyncio.run(serve())
-    assert bodies(entries(20)) == [b"%d" % number for number in range(20)]
+    assert bodies(entries()) == [b"%d" % number for number in range(20)]
     assert between.accepted == 1
 
 
@@ -392,7 +390,7 @@ def test_threads_share_a_bounded_number_of_connections(between: Between, entries
     for thread in threads:
         thread.join(30)
     assert not errors
-    assert sorted(bodies(entries(100))) == sorted([b"%d" % n for n in range(20)] * 5)
+    assert sorted(bodies(entries())) == sorted([b"%d" % n for n in range(20)] * 5)
     assert 1 <= between.accepted <= MAX_CONNECTIONS
 
 
@@ -433,7 +431,7 @@ def test_another_address_of_the_host_is_tried_in_time(
     names("127.0.0.2", "127.0.0.3", "127.0.0.1")
     roomline(BROKER=rabbitmq.url(vhost=vhost).replace("127.0.0.1", "rabbit.test"))
     publish("chat.lobby", 1)
-    assert bodies(entries(1)) == [b"1"]
+    assert bodies(entries()) == [b"1"]
     disconnect()
 
 
@@ -509,7 +507,7 @@ def test_forks_leave_their_parent_s_connection_alone(entries: Entries) -> None:
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
     publish("chat.lobby", "parent")
     expected = [b'"parent"'] * 12 + [b"%d" % n for n in range(3)] * 10
-    assert sorted(bodies(entries(42))) == sorted(expected)
+    assert sorted(bodies(entries())) == sorted(expected)
 
 
 def test_the_bracketed_vhost_and_password_are_decoded(
@@ -520,7 +518,7 @@ def test_the_bracketed_vhost_and_password_are_decoded(
     address = f"amqp://odd:{quote('p@ss/wörd', '')}@127.0.0.1:{rabbitmq.port}/{vhost}"
     roomline(BROKER=address)
     publish("chat.lobby", 1)
-    assert bodies(entries(1)) == [b"1"]
+    assert bodies(entries()) == [b"1"]
 
 
 def test_exactly_one_file_imports_pika() -> None:
