@@ -9,7 +9,7 @@ from django_roomline import publish
 
 
 def publish_number(request: HttpRequest, number: int) -> HttpResponse:
-    """Publish a number with a transaction, and another one with what is rolled back; say which process."""
+    """Publish a number with a transaction, and another one with what is rolled back."""
     with transaction.atomic():
         publish("chat.0", number)
         with transaction.atomic():

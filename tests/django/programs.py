@@ -87,7 +87,9 @@ class Project:
         }
         self._environment = os.environ | {
             "DJANGO_SETTINGS_MODULE": "tests.django.project",
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "djangoapp")]),
+            "PYTHONPATH": os.pathsep.join(
+                [str(ROOT), str(ROOT / "djangoapp"), os.environ.get("PYTHONPATH", "")]
+            ),
             "PROJECT_DATABASE": os.environ.get("PROJECT_DATABASE", json.dumps(sqlite)),
             "PROJECT_BROKER": broker,
         }

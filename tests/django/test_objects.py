@@ -1,5 +1,6 @@
 """Rooms of objects: their names, publishing to them, and who may use them."""
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +11,11 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
-from django_roomline import room_of
+from django_roomline import conf, room_of
 from django_roomline.models import OutboxMessage, Room
 from django_roomline.policy import Rights, may, rights_in
+from roomline.client import Client as RoomClient
+from roomline.client import CommandRefused
 from roomline.wire import Envelope, InvalidData, InvalidName
 
 from tests.django.orders.models import (
@@ -24,6 +27,7 @@ from tests.django.orders.models import (
     Soft,
     WriteOnly,
 )
+from tests.support.gateway import Gateway
 
 Entries = Callable[[], list[Envelope]]
 SOME_ID = uuid.UUID("c0ffee00-0000-4000-8000-00000000beef")
@@ -201,3 +205,38 @@ def test_a_room_token_is_given_for_it(client: Client, users: dict[str, Any], ord
     client.force_login(users["staff"])
     missing = client.get("/roomline/room-token", {"room": "object.orders.order.999999"})
     assert missing.status_code == 403
+
+
+@pytest.mark.slow
+def test_its_listeners_hear_it_and_nobody_else(
+    client: Client, users: dict[str, Any], order: Order, entries: Entries
+) -> None:
+    another = Order.objects.create()
+    gateway = Gateway(
+        conf.current().broker,
+        KEYS="test:" + "t" * 32,
+        ANONYMOUS="false",
+        NAMESPACES="object:read=token,write=token",
+    )
+    client.force_login(users["member"])
+    token = client.get("/roomline/token").json()["token"]
+    query = {"room": order.room.name}
+    room_token = client.get("/roomline/room-token", query).json()["token"]
+
+    async def page(publish: Callable[[], None]) -> list[Any]:
+        async with RoomClient(gateway.url, token=lambda: token) as page:
+            room = await page.subscribe(order.room.name, token=lambda: room_token)
+            with pytest.raises(CommandRefused):
+                await page.subscribe(another.room.name, token=lambda: room_token)
+            await asyncio.to_thread(publish)
+            return [(await anext(room)).data for _ in range(2)]
+
+    def publish() -> None:
+        for each, data in ((another, "not for them"), (order, 1), (order, 2)):
+            each.room.publish(data, on_commit=False)
+
+    try:
+        gateway.start()
+        assert asyncio.run(page(publish)) == [1, 2]
+    finally:
+        gateway.close()
