@@ -8,6 +8,8 @@
         async for publication in lobby:
             print(publication.sender, publication.data)
 
+Without an event loop, `BlockingClient` does the same with calls that wait.
+
 Three layers, each usable alone: `Client` keeps going across connections and nodes; `Session` is
 one connected session, as commands and pushes; `Connection` is one SockJS session, as texts.
 """
@@ -21,6 +23,7 @@ except ImportError as error:
         " python -m pip install 'roomline[server]'"
     ) from error
 
+from roomline.client.blocking import BlockingClient, BlockingSubscription
 from roomline.client.client import Client
 from roomline.client.connection import TRANSPORTS, Connection, Transport, open_connection
 from roomline.client.errors import (
@@ -37,6 +40,8 @@ from roomline.client.subscription import Subscription
 
 __all__ = [
     "TRANSPORTS",
+    "BlockingClient",
+    "BlockingSubscription",
     "Client",
     "ClientError",
     "CommandRefused",
