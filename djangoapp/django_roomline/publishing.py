@@ -1,8 +1,10 @@
 """`publish`: from views, tasks, signals and shells into a room's log."""
 
+import contextlib
 import os
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any, Final, Protocol, TypedDict
 
 from asgiref.sync import sync_to_async
@@ -156,12 +158,27 @@ def _message_id(room: str, key: str) -> str:
         raise ValueError(f"key {shorten(key)} is text that UTF-8 cannot carry") from None
 
 
+@contextlib.contextmanager
+def replaced_by(publisher: Publisher) -> Iterator[None]:
+    """Within, all threads of this process publish through this one: for tests."""
+    global _replacement
+    before, _replacement = _replacement, publisher
+    try:
+        yield
+    finally:
+        _replacement = before
+
+
+_replacement: Publisher | None = None
+
 # A fork makes its own. It keeps its parent's as well, unused, so that nothing there is closed:
 # SQLite does not take that from another process, and RabbitMQ would hear a goodbye.
 _publishers: dict[tuple[str, int], Publisher] = {}
 
 
 def _publisher() -> Publisher:
+    if _replacement is not None:
+        return _replacement
     settings = conf.current()
     mine = settings.broker, os.getpid()
     # No lock, which a fork could find locked for ever: of two threads that come first, one wins.
