@@ -10,7 +10,7 @@ from tests.docs.pages import PAGES, ROOT, page, snippet, snippets, table
 
 COVERS = {"layers", "picture-flow", "picture-paths"}
 
-USERS_OWN = {"settings.py", "urls.py", "manage.py"}
+USERS_OWN = {"conftest.py", "manage.py", "settings.py", "urls.py"}
 """Files that the pages name in a user's project."""
 
 PLACES = (ROOT, ROOT / "gateway" / "roomline", ROOT / "djangoapp" / "django_roomline")

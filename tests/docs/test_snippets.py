@@ -22,6 +22,7 @@ TESTS = (
     "tests.docs.test_pages",
     "tests.docs.test_publishing",
     "tests.docs.test_snippets",
+    "tests.docs.test_testing_your_app",
     "tests.test_packaging",
 )
 """Modules that say in `COVERS` which named blocks they test."""
