@@ -1,4 +1,4 @@
-"""Publishing over RabbitMQ with confirms; the only file of this package that imports pika.
+"""Publishing over RabbitMQ with confirms; with ``amqp_reader.py`` all that imports pika here.
 
 Every publish is mandatory and confirmed: a broker that has just started answers before its stream
 can take anything, and only the two together tell that from success.
@@ -9,9 +9,9 @@ import copy
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
@@ -42,6 +42,8 @@ HEARTBEAT_SECONDS: Final = 60
 """How long a connection is kept that says nothing. Between two publishes nobody answers the
 broker's heartbeats, so that it closes an idle connection after twice this."""
 
+T = TypeVar("T")
+
 _NOT_FOUND = 404
 _MIN_CONNECT_SECONDS = 0.001  # pika does not take 0
 
@@ -58,11 +60,8 @@ class AmqpPublisher:
     """Publishes to the exchange ``rooms``, over a few connections that threads take turns with."""
 
     def __init__(self, url: str) -> None:
-        self._parameters = pika.URLParameters(url)
-        self._parameters.heartbeat = HEARTBEAT_SECONDS
-        self._parameters.connection_attempts = 1
-        # A client certificate may stand for the user; the broker then knows the name, we do not.
-        self._user = getattr(self._parameters.credentials, "username", None)
+        self._parameters = parameters_of(url, HEARTBEAT_SECONDS)
+        self._user = user_of(self._parameters)
         self._pool = Pool[_Line](MAX_CONNECTIONS, HEARTBEAT_SECONDS)
 
     def publish(self, envelope: Envelope, timeout: float) -> None:
@@ -106,20 +105,7 @@ class AmqpPublisher:
         return _publish_on(turn, self._connected(deadline), envelope, deadline)
 
     def _connected(self, deadline: float) -> "_Line":
-        """A new connection, to the first address of the host that answers in its share of time."""
-        trouble: BaseException = TimeoutError("no time was left")
-        try:
-            addresses = _resolve(self._parameters.host, self._parameters.port, deadline)
-        except (OSError, UnicodeError) as error:
-            addresses, trouble = [], error
-        for tried, address in enumerate(addresses):
-            left = deadline - time.monotonic()
-            share = max(_MIN_CONNECT_SECONDS, left / (len(addresses) - tried))
-            try:
-                return _Line(_parameters_for(self._parameters, address, share), deadline)
-            except (AMQPError, AMQPConnectorException, OSError) as error:
-                trouble = error
-        raise BrokerUnavailable(f"RabbitMQ cannot be reached: {_words(trouble)}") from trouble
+        return connect(self._parameters, deadline, lambda mine: _Line(mine, deadline))
 
 
 def _publish_on(turn: "Turn[_Line]", line: "_Line", envelope: Envelope, deadline: float) -> None:
@@ -151,9 +137,40 @@ def _publish_on(turn: "Turn[_Line]", line: "_Line", envelope: Envelope, deadline
     except (AMQPConnectionError, ChannelWrongStateError) as error:
         line.close()
         raise _Broken(
-            f"the connection to RabbitMQ broke before it had confirmed: {_words(error)}"
+            f"the connection to RabbitMQ broke before it had confirmed: {words(error)}"
         ) from error
     turn.connection = line
+
+
+def parameters_of(url: str, heartbeat: int) -> Any:
+    """How to connect to the broker at `url`; `heartbeat` is in seconds."""
+    parameters = pika.URLParameters(url)
+    parameters.heartbeat = heartbeat
+    parameters.connection_attempts = 1
+    return parameters
+
+
+def user_of(parameters: Any) -> str | None:
+    """The broker's user, or None: a client certificate stands for one that the broker knows."""
+    return getattr(parameters.credentials, "username", None)
+
+
+def connect(parameters: Any, deadline: float, make: Callable[[Any], T]) -> T:
+    """What `make` opens with parameters for the first address of the host that answers in its
+    share of the time; raises `BrokerUnavailable`."""
+    trouble: BaseException = TimeoutError("no time was left")
+    try:
+        addresses = _resolve(parameters.host, parameters.port, deadline)
+    except (OSError, UnicodeError) as error:
+        addresses, trouble = [], error
+    for tried, address in enumerate(addresses):
+        left = deadline - time.monotonic()
+        share = max(_MIN_CONNECT_SECONDS, left / (len(addresses) - tried))
+        try:
+            return make(_parameters_for(parameters, address, share))
+        except (AMQPError, AMQPConnectorException, OSError) as error:
+            trouble = error
+    raise BrokerUnavailable(f"RabbitMQ cannot be reached: {words(trouble)}") from trouble
 
 
 def _resolve(host: str, port: int, deadline: float) -> list[str]:
@@ -252,9 +269,9 @@ class _Line:
             impl.ioloop.remove_timeout(timer)
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
     """What pika's error says, or the one that it wraps, sometimes twice."""
     for inner in (getattr(error, "exception", None), *error.args):
         if isinstance(inner, BaseException):
-            return _words(inner)
+            return words(inner)
     return str(error) or type(error).__name__

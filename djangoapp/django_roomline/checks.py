@@ -12,7 +12,7 @@ from django_roomline import conf
 
 @register
 def check_setting(**_: Any) -> Sequence[CheckMessage]:
-    """``roomline.E001`` to ``E009`` and ``E012``: the setting itself, one id for each key."""
+    """``roomline.E001`` and following: the setting itself, one id for each key."""
     _, problems = conf.read(conf.raw())
     return [Error(problem.text, hint=problem.hint, id=problem.check) for problem in problems]
 

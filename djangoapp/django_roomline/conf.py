@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
@@ -33,6 +33,16 @@ OVERRIDE_VARIABLE: Final = "DJANGO_ROOMLINE_OVERRIDE"
 ports it chose: a JSON object whose members replace those of ``ROOMLINE``."""
 
 EMBEDDED: Final = "embedded:"
+EMBEDDED_PUBLISHER: Final = "roomline"
+"""The publisher's name in the embedded log, where no broker validates one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """What the archive must know of the gateways, to store what their clients see."""
+
+    publishers: frozenset[str] = frozenset()
+    dedup_window: int = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,12 +58,20 @@ class Settings:
     guests: bool
     publish_timeout: float
     outbox: bool
+    archive: Archive | None
     gateway: Mapping[str, str]
 
     @property
     def embedded_path(self) -> str | None:
         """The file of the embedded log, or None when the broker is RabbitMQ."""
         return self.broker.removeprefix(EMBEDDED) if self.broker.startswith(EMBEDDED) else None
+
+    @property
+    def broker_user(self) -> str:
+        """The name under which this project publishes, as the broker validates it."""
+        if self.embedded_path is not None:
+            return EMBEDDED_PUBLISHER
+        return unquote(urlsplit(self.broker).username or "guest")
 
     def connect_sources(self) -> tuple[str, ...]:
         """What a Content-Security-Policy's ``connect-src`` must allow for the endpoints.
@@ -160,6 +178,25 @@ def _timeout(value: Any) -> float:
     return float(value)
 
 
+def _archive(value: Any) -> Archive | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise ValueError(f"is of type {type(value).__name__}, not a dict")
+    for name in value:
+        if name not in ("PUBLISHERS", "DEDUP_WINDOW"):
+            raise ValueError(f"has {shorten(name)}")
+    publishers = value.get("PUBLISHERS", ())
+    if not isinstance(publishers, list | tuple | set | frozenset) or not all(
+        isinstance(name, str) and name for name in publishers
+    ):
+        raise ValueError(f"has PUBLISHERS {shorten(publishers)}")
+    window = value.get("DEDUP_WINDOW", Archive.dedup_window)
+    if isinstance(window, bool) or not isinstance(window, int) or not 0 <= window <= 1_000_000:
+        raise ValueError(f"has DEDUP_WINDOW {shorten(window)}")
+    return Archive(publishers=frozenset(publishers), dedup_window=window)
+
+
 def _gateway(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ValueError(f"is of type {type(value).__name__}, not a dict")
@@ -238,6 +275,14 @@ FIELDS: Final[Mapping[str, Field]] = {
         "True or False: whether publish() writes to the transactional outbox, from where"
         " roomline_relay publishes, unless a call says otherwise.",
     ),
+    "ARCHIVE": Field(
+        "roomline.E014",
+        _archive,
+        None,
+        "None: no archive. Else a dict with the gateways' settings of the same names, as far as"
+        " they are not the defaults: PUBLISHERS, a list of broker users, and DEDUP_WINDOW, a whole"
+        " number from 0 to 1000000. The user in BROKER is one of the publishers in any case.",
+    ),
     "GATEWAY": Field(
         "roomline.E009",
         _gateway,
@@ -303,6 +348,7 @@ def current() -> Settings:
         guests=values["GUESTS"],
         publish_timeout=values["PUBLISH_TIMEOUT"],
         outbox=values["OUTBOX"],
+        archive=values["ARCHIVE"],
         gateway=values["GATEWAY"],
     )
 

@@ -2,16 +2,13 @@
 
 import math
 import time
-from typing import Final
 
 from roomline.sqlitelog import LogError, LogReplaced, LogUnconfirmed, SqliteLog
 from roomline.wire import Envelope
 
+from django_roomline.conf import EMBEDDED_PUBLISHER
 from django_roomline.exceptions import BrokerUnavailable, PublishUnconfirmed
 from django_roomline.pool import AllTaken, Pool, Turn
-
-EMBEDDED_PUBLISHER: Final = "roomline"
-"""The publisher's name in the embedded log, where no broker validates one."""
 
 
 class EmbeddedPublisher:

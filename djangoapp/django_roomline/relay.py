@@ -16,7 +16,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from django.db import Error as DatabaseError
 from django.db import connections
@@ -30,6 +30,7 @@ from django_roomline.exceptions import PublishError, PublishRejected, PublishRet
 from django_roomline.leases import Hold
 from django_roomline.models import OutboxMessage
 from django_roomline.publishing import send
+from django_roomline.stopping import Stop
 
 LEASE: Final = "outbox"
 LEASE_SECONDS: Final = 6.0
@@ -43,17 +44,6 @@ FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 10.0
 
 _logger = logging.getLogger("django_roomline")
-
-
-class Stop(Protocol):
-    """Tells whether to go on, and waits."""
-
-    @property
-    def asked(self) -> bool:
-        """Whether to end as soon as nothing is half done."""
-
-    def wait(self, seconds: float) -> None:
-        """Return after that time, or earlier when it is asked to stop."""
 
 
 class Outcome(enum.Enum):

@@ -4,9 +4,20 @@ import select
 import signal
 import socket
 from types import FrameType, TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop(Protocol):
+    """Tells whether to go on, and waits."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether to end as soon as nothing is half done."""
+
+    def wait(self, seconds: float) -> None:
+        """Return after that time, or earlier when it is asked to stop."""
 
 
 class StopSignals:

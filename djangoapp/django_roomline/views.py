@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -14,29 +15,32 @@ from django_roomline import conf
 from django_roomline.identity import Visitor, visitor_of
 from django_roomline.policy import grants_for, rights_in
 
-TokenView = Callable[[HttpRequest, Visitor], HttpResponse]
+View = Callable[..., HttpResponse]
 
 
-def _token_view(view: TokenView) -> Callable[[HttpRequest], HttpResponse]:
-    """Only for pages of this site, only for visitors that may have a token, never stored."""
+def visitor_view(view: View) -> View:
+    """Only for pages of this site, only for visitors that may have a token, never stored.
+
+    The view gets the visitor behind the request.
+    """
 
     @never_cache
     @require_http_methods(["GET", "POST"])
     @wraps(view)
-    def guarded(request: HttpRequest) -> HttpResponse:
+    def guarded(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         # Other sites cannot read the answer anyway (no CORS header allows it); this also keeps
         # them from making sessions for guests. Browsers too old to send the header pass.
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-            return refusal(403, "cross_origin", "tokens are for pages of this site only")
+            return refusal(403, "cross_origin", "this is for pages of this site only")
         visitor = visitor_of(request)
         if visitor is None:
-            return refusal(401, "login_required", "log in to get a token")
-        return view(request, visitor)
+            return refusal(401, "login_required", "log in first")
+        return view(request, visitor, **kwargs)
 
     return guarded
 
 
-@_token_view
+@visitor_view
 def token(request: HttpRequest, visitor: Visitor) -> HttpResponse:
     """A connection token: ``{"token": ..., "expires_in": seconds, "user": {"id", "name"}}``."""
     settings = conf.current()
@@ -57,7 +61,7 @@ def token(request: HttpRequest, visitor: Visitor) -> HttpResponse:
     )
 
 
-@_token_view
+@visitor_view
 def room_token(request: HttpRequest, visitor: Visitor) -> HttpResponse:
     """A token for the room named by the parameter ``room``: ``{"token", "expires_in", "room"}``.
 

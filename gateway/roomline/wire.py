@@ -22,6 +22,9 @@ ROOMS_STREAM: Final = "rooms.log"
 CONTROL_NAMESPACE: Final = "control"
 """Reserved: publications in it steer gateways and are never for clients."""
 
+NOTICES_ROOM: Final = "system.notices"
+"""The room that every client hears without subscribing, if its namespace is configured."""
+
 MAX_ROOM_BYTES: Final = 200
 MAX_BODY_BYTES: Final = 65536
 """The largest body (bytes) that a broker takes; RabbitMQ is configured with the same number."""
@@ -32,6 +35,7 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 _ROOM = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _USER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_POSITION = re.compile(r"(\d{1,3})\.(-1|\d{1,19})\.([0-9a-f]{12})")
 _MAX_TIME = 253_402_300_799_999  # the last millisecond of the year 9999, where datetime ends
 
 
@@ -121,6 +125,20 @@ def fingerprint_of(envelope: Envelope) -> int:
     return int.from_bytes(digest)
 
 
+def position_text(partition: int, offset: int, fingerprint: int) -> str:
+    """An entry's place in the log as clients see it: opaque to them, checked by whoever reads it.
+
+    The fingerprint (`fingerprint_of`) tells that the log was replaced.
+    """
+    return f"{partition}.{offset}.{fingerprint:012x}"
+
+
+def parse_position(text: str) -> tuple[int, int, int] | None:
+    """The partition, offset and fingerprint in `text`, or None if it is no position."""
+    match = _POSITION.fullmatch(text)
+    return (int(match[1]), int(match[2]), int(match[3], 16)) if match else None
+
+
 def _digest(size: int, *fields: bytes) -> bytes:
     """Hash fields so that no two lists of fields give the same bytes to the hash."""
     joined = b"".join([b"%d:%b" % (len(field), field) for field in fields])
@@ -168,6 +186,41 @@ def _refuse_constant(name: str) -> None:
 # Made once: json.dumps and json.loads would make new ones for each publication.
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def publication_fields(
+    envelope: Envelope, data: object, position: str, previous: str | None, *, trusted: bool
+) -> dict[str, Any]:
+    """The fields of the ``publication`` push, in their order; `data` is for the body's JSON.
+
+    Unless its publisher is trusted, a publication is from operations: its sender is not shown and
+    its kind is not admin.
+    """
+    fields: dict[str, Any] = {
+        "type": "publication",
+        "room": envelope.room,
+        "position": position,
+        "previous": previous,
+        "data": data,
+        "kind": envelope.kind if trusted or envelope.kind != "admin" else "message",
+        "time": None if envelope.time is None else iso_time(envelope.time),
+    }
+    if not trusted:
+        fields["origin"] = "operations"
+    elif envelope.sender is not None:
+        fields["sender"] = envelope.sender._asdict()
+    if envelope.key is not None:
+        fields["key"] = envelope.key
+    return fields
+
+
+def publication_json(envelope: Envelope, position: str, previous: str | None, trusted: bool) -> str:
+    """The ``publication`` push as JSON text, as a gateway sends it but for blanks and escapes."""
+    # Spliced in as text: read and written again, a number of a thousand digits would not be itself.
+    before, after = _dumps(
+        publication_fields(envelope, 0, position, previous, trusted=trusted)
+    ).split('"data":0', 1)
+    return f'{before}"data":{json_of(envelope.body)}{after}'
 
 
 def well_formed(text: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pika
-from roomline.core.repeats import Repeats
+from roomline.repeats import Repeats
 from roomline.sqlitelog import SqliteLog
 from roomline.wire import ROOMS_EXCHANGE, ROOMS_STREAM, Envelope, envelope_of
 

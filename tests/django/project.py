@@ -13,4 +13,5 @@ ROOMLINE = {
     "BROKER": os.environ["PROJECT_BROKER"],
     "KEYS": {"test": "t" * 32},
     "ENDPOINTS": ["/roomline"],
+    "ARCHIVE": {},
 }

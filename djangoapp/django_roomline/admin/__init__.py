@@ -1,6 +1,17 @@
 """What the admin shows of Roomline; importing this registers it."""
 
+from django_roomline.admin.archive import (
+    ArchivedPublicationAdmin,
+    ArchiveGapAdmin,
+    ArchiveProgressAdmin,
+)
 from django_roomline.admin.outbox import OutboxMessageAdmin
 from django_roomline.admin.rooms import RoomAdmin
 
-__all__ = ["OutboxMessageAdmin", "RoomAdmin"]
+__all__ = [
+    "ArchiveGapAdmin",
+    "ArchiveProgressAdmin",
+    "ArchivedPublicationAdmin",
+    "OutboxMessageAdmin",
+    "RoomAdmin",
+]

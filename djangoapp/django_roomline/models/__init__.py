@@ -1,5 +1,11 @@
 """The app's tables, one module for each thing that a project keeps in its database."""
 
+from django_roomline.models.archive import (
+    NOTHING,
+    ArchivedPublication,
+    ArchiveGap,
+    ArchiveProgress,
+)
 from django_roomline.models.leases import DatabaseTime, Lease
 from django_roomline.models.outbox import OutboxMessage
 from django_roomline.models.rooms import (
@@ -13,10 +19,14 @@ from django_roomline.models.rooms import (
 )
 
 __all__ = [
+    "NOTHING",
     "OBJECTS_NAMESPACE",
     "RESERVED_NAMESPACES",
     "Action",
     "AnyUser",
+    "ArchiveGap",
+    "ArchiveProgress",
+    "ArchivedPublication",
     "Audience",
     "DatabaseTime",
     "Lease",

@@ -7,7 +7,7 @@ import msgspec
 
 from roomline.core.codes import ErrorCode
 from roomline.core.messages import COMMANDS, Command, Message
-from roomline.wire import Envelope, iso_time, shorten, well_formed
+from roomline.wire import Envelope, publication_fields, shorten, well_formed
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -81,22 +81,8 @@ def publication_text(
 ) -> str:
     """The ``publication`` push, the same text for every subscriber.
 
-    `data` is the body's JSON text (`roomline.wire.json_of`), spliced in. Unless its publisher is
-    trusted, a publication is from operations: its sender is not shown and its kind is not admin.
+    `data` is the body's JSON text (`roomline.wire.json_of`), spliced in. What is shown of a
+    publication whose publisher is not trusted: `roomline.wire.publication_fields`.
     """
-    push: dict[str, Any] = {
-        "type": "publication",
-        "room": envelope.room,
-        "position": position,
-        "previous": previous,
-        "data": msgspec.Raw(data.encode()),
-        "kind": envelope.kind if trusted or envelope.kind != "admin" else "message",
-        "time": None if envelope.time is None else iso_time(envelope.time),
-    }
-    if not trusted:
-        push["origin"] = "operations"
-    elif envelope.sender is not None:
-        push["sender"] = envelope.sender._asdict()
-    if envelope.key is not None:
-        push["key"] = envelope.key
-    return _encode(push).decode()
+    raw = msgspec.Raw(data.encode())
+    return _encode(publication_fields(envelope, raw, position, previous, trusted=trusted)).decode()

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final
 
 from roomline.core.codec import ProtocolError
 from roomline.core.codes import ErrorCode
@@ -17,10 +16,7 @@ from roomline.tokens import (
     verify_connection,
     verify_room,
 )
-from roomline.wire import InvalidName, check_room, namespace_of, shorten, user_room
-
-NOTICES_ROOM: Final = "system.notices"
-"""The room that every client hears without subscribing, if its namespace is configured."""
+from roomline.wire import NOTICES_ROOM, InvalidName, check_room, namespace_of, shorten, user_room
 
 
 class Rule(Enum):

@@ -1,9 +1,8 @@
 """Positions: where a client stands in the log, as opaque text that can be checked."""
 
-import re
 from typing import Final, NamedTuple
 
-_TEXT = re.compile(r"(\d{1,3})\.(-1|\d{1,19})\.([0-9a-f]{12})")
+from roomline.wire import parse_position, position_text
 
 
 class Position(NamedTuple):
@@ -18,13 +17,13 @@ class Position(NamedTuple):
     fingerprint: int
 
     def __str__(self) -> str:
-        return f"{self.partition}.{self.offset}.{self.fingerprint:012x}"
+        return position_text(*self)
 
     @classmethod
     def parse(cls, text: str) -> "Position | None":
         """The position in `text`, or None if no gateway wrote it."""
-        match = _TEXT.fullmatch(text)
-        return cls(int(match[1]), int(match[2]), int(match[3], 16)) if match else None
+        parts = parse_position(text)
+        return None if parts is None else cls(*parts)
 
 
 BEGINNING: Final = Position(0, -1, 0)

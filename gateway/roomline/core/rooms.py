@@ -11,8 +11,8 @@ from roomline.core.outbox import Encoded
 from roomline.core.policy import Namespace
 from roomline.core.position import Position
 from roomline.core.recovery import LogIndex
-from roomline.core.repeats import Repeats
 from roomline.core.room import Room
+from roomline.repeats import Repeats
 from roomline.wire import Envelope, fingerprint_of, json_of, namespace_of
 
 _EXPIRE_BATCH = 1000

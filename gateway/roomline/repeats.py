@@ -1,4 +1,8 @@
-"""De-duplication: which log entries are repeats of an earlier one."""
+"""De-duplication: which log entries are repeats of an earlier one.
+
+Shared by all who tell publications from the log, the gateway and the archive, so that they tell the
+same ones. Standard library only, no I/O.
+"""
 
 from collections import deque
 

@@ -1,8 +1,8 @@
-"""roomline.core.repeats"""
+"""roomline.repeats"""
 
 from hypothesis import given
 from hypothesis import strategies as st
-from roomline.core.repeats import Repeats
+from roomline.repeats import Repeats
 
 ENTRIES = st.lists(
     st.tuples(st.integers(1, 4), st.sampled_from("ab"), st.sampled_from([None, "1", "2", "3"]))
