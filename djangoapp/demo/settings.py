@@ -66,5 +66,6 @@ ROOMLINE = {
     "KEYS": {"demo": _secrets.gateway},
     "ENDPOINTS": ["http://127.0.0.1:8001/roomline"],
     "GUESTS": True,
+    "ARCHIVE": {},
     "GATEWAY": {"NAMESPACES": "chat:read=token,write=token,history=100"},
 }

@@ -65,6 +65,9 @@ export declare class Follower {
     constructor(room: string, settings: Settings, sink: FollowerSink);
     /** Up to where everything was told; null: nothing yet. */
     get position(): string | null;
+    /** The position of the room's last publication; null: it has none in the retained log;
+     * undefined: not known. */
+    get head(): string | null | undefined;
     /** Whether the right to publish may still have to come, with the room token. */
     get awaitsAccess(): boolean;
     /** What the application wants of this room. A room that is followed already is subscribed to

@@ -1006,6 +1006,168 @@ function snapshot(data) {
 }
 
 /**
+ * What is older than a gateway's history: pages of an archive, joined to what was told.
+ *
+ * Each page ends right before the oldest publication that the application has, so that nothing is
+ * missing in between and nothing comes twice. The archive follows the log and may be a moment
+ * behind: until it has that publication itself, it is asked again.
+ */
+
+
+
+
+const WAIT = { base: 250, cap: 4000 };
+/** One subscription's way back. */
+class Older {
+    /** `head`: the room's last publication as a follower knows it. */
+    constructor(room, settings, head) {
+        this.room = room;
+        this.settings = settings;
+        this.head = head;
+        /** The position of the oldest publication that was told; null: none was. */
+        this.oldest = null;
+        /** Counts how often what was told became void. */
+        this.restarts = 0;
+        this.queue = null;
+    }
+    /** A publication is told. */
+    told(publication) {
+        if (this.oldest === null)
+            this.oldest = publication.position;
+    }
+    /** What was told before is void, and these are told. */
+    restart(publications) {
+        const first = publications[0];
+        this.oldest = first ? first.position : null;
+        this.restarts += 1;
+    }
+    /** The next page, after those that were asked for before. */
+    page(limit) {
+        const PromiseClass = promiseMaker();
+        const page = new PromiseClass((resolve, reject) => {
+            const begin = () => this.fetch(limit, resolve, reject);
+            if (this.queue)
+                this.queue.then(begin, begin);
+            else
+                begin();
+        });
+        this.queue = page;
+        return page;
+    }
+    fetch(limit, resolve, reject) {
+        const { archive, environment, timeouts } = this.settings;
+        if (!archive) {
+            reject(new TypeError("options.archive must name the archive that older pages come from"));
+            return;
+        }
+        let trouble = failure("archive_behind", `the archive has not come to this room's publications within ${timeouts.archive} ms`, true, this.room);
+        let over = false;
+        const end = (action) => {
+            if (over)
+                return;
+            over = true;
+            deadline.stop();
+            again.stop();
+            action();
+        };
+        const backoff = new Backoff(environment.random, WAIT);
+        const deadline = new Timer(environment, () => end(() => reject(trouble)));
+        const again = new Timer(environment, () => ask());
+        const failed = (error) => {
+            const { temporary } = (error || {});
+            if (temporary === false)
+                end(() => reject(error));
+            else {
+                if (error)
+                    trouble = error;
+                if (!over)
+                    again.start(backoff.next());
+            }
+        };
+        const ask = () => {
+            const { oldest, restarts } = this;
+            const query = this.query(limit);
+            if (!query) {
+                const reason = "nothing is known of the room yet: wait until it is subscribed";
+                end(() => reject(failure("disconnected", reason, true, this.room)));
+                return;
+            }
+            const take = (page) => {
+                if (over)
+                    return;
+                const bounded = query.before !== undefined || query.until !== undefined;
+                if (restarts !== this.restarts || (!bounded && oldest !== this.oldest))
+                    ask();
+                else if (!page.complete)
+                    again.start(backoff.next());
+                else {
+                    const { publications, more } = page;
+                    if (publications[0])
+                        this.oldest = publications[0].position;
+                    end(() => resolve({ publications, more }));
+                }
+            };
+            let answer;
+            try {
+                answer = archive(this.room, query);
+            }
+            catch (error) {
+                failed(error);
+                return;
+            }
+            answer.then(take, failed);
+        };
+        deadline.start(timeouts.archive);
+        ask();
+    }
+    /** What is older than all that was told; null: that is not known yet. */
+    query(limit) {
+        if (this.oldest !== null)
+            return { limit, before: this.oldest };
+        const head = this.head();
+        if (typeof head === "string")
+            return { limit, until: head };
+        return head === null ? { limit } : null;
+    }
+}
+/** The archive behind a URL, to which the room's name is appended: Django's archive view. */
+function archiveAt(url) {
+    return (room, query) => {
+        const PromiseClass = promiseMaker();
+        return new PromiseClass((resolve, reject) => {
+            const request = new XMLHttpRequest();
+            request.onreadystatechange = () => {
+                if (request.readyState !== 4)
+                    return;
+                const answer = parsed(request.responseText);
+                if (request.status === 200 && answer) {
+                    resolve(answer);
+                    return;
+                }
+                const { code = "archive_failed", reason = `the archive answered ${request.status}` } = (answer || {});
+                const temporary = request.status === 0 || request.status >= 500;
+                reject(failure(code, reason, temporary, room));
+            };
+            let address = `${url}${encodeURIComponent(room)}?limit=${query.limit}`;
+            if (query.before !== undefined)
+                address += `&before=${encodeURIComponent(query.before)}`;
+            if (query.until !== undefined)
+                address += `&until=${encodeURIComponent(query.until)}`;
+            request.open("GET", address);
+            request.send();
+        });
+    };
+}
+function parsed(text) {
+    try {
+        return JSON.parse(text);
+    }
+    catch (error) {
+        return null;
+    }
+}
+
+/**
  * What a client holds of one room's log, and whether what comes continues it.
  *
  * Two positions are kept. Up to the *proved* one everything was told: publications prove it by
@@ -1126,6 +1288,11 @@ class Follower {
     /** Up to where everything was told; null: nothing yet. */
     get position() {
         return this.chain.proved;
+    }
+    /** The position of the room's last publication; null: it has none in the retained log;
+     * undefined: not known. */
+    get head() {
+        return this.chain.head;
     }
     /** Whether the right to publish may still have to come, with the room token. */
     get awaitsAccess() {
@@ -1379,11 +1546,14 @@ class Follower {
 /** Made by `Roomline.subscribe`. Once unsubscribed it stays so. */
 class Subscription extends Emitter {
     /** @internal */
-    constructor(room, environment, owner, source) {
+    constructor(room, environment, owner, source, 
+    /** @internal */
+    archive) {
         super(environment);
         this.room = room;
         this.owner = owner;
         this.source = source;
+        this.archive = archive;
         this.current = "subscribing";
         this.last = null;
     }
@@ -1404,6 +1574,12 @@ class Subscription extends Emitter {
     history(limit) {
         return this.owner.history(this.room, limit);
     }
+    /** Publications from `options.archive` that are older than all that this subscription has told,
+     * at most `limit`: each call goes on where the last one has ended. Retried while the archive is
+     * behind or away; rejected with a `RoomlineError`. */
+    older(limit) {
+        return this.archive.page(limit);
+    }
     /** End this subscription. */
     unsubscribe() {
         if (this.current !== "unsubscribed")
@@ -1422,6 +1598,7 @@ class Subscription extends Emitter {
 }
 
 /** All rooms that are followed, and which of them the application has subscribed to. */
+
 
 
 
@@ -1448,7 +1625,8 @@ class Rooms {
         }
         const { follower } = entry;
         const { environment } = this.settings;
-        const subscription = new Subscription(room, environment, this.subscriptionOwner, follower);
+        const older = new Older(room, this.settings, () => follower.head);
+        const subscription = new Subscription(room, environment, this.subscriptionOwner, follower, older);
         entry.subscription = subscription;
         this.leaving.remove(room);
         follower.want(options, this.calls);
@@ -1531,8 +1709,17 @@ class Rooms {
                 if (entry.subscription)
                     entry.subscription.change(state);
             },
-            established: (event) => tell("subscribed", event),
-            publication: (publication) => tell("publication", publication),
+            established: (event) => {
+                const { subscription } = entry;
+                if (subscription && !event.recovered)
+                    subscription.archive.restart(event.publications);
+                tell("subscribed", event);
+            },
+            publication: (publication) => {
+                if (entry.subscription)
+                    entry.subscription.archive.told(publication);
+                tell("publication", publication);
+            },
             failed: (error) => tell("error", error),
             ended: (code, reason) => {
                 const { subscription } = entry;
@@ -1619,12 +1806,14 @@ const realEnvironment = {
 /** The options of a client, and what they become when checked and completed. */
 
 
+
 const TIMEOUTS = {
     open: 20000,
     reply: 10000,
     ping: 25000,
     pong: 10000,
     publish: 30000,
+    archive: 30000,
     stable: 30000,
 };
 const CLIENT_ID = /^[A-Za-z0-9_-]{16,64}$/;
@@ -1636,6 +1825,10 @@ function settingsOf(endpoints, options) {
     }
     if (options.token !== undefined && typeof options.token !== "function") {
         throw new TypeError("options.token must be a function that gives a token");
+    }
+    const { archive } = options;
+    if (archive !== undefined && typeof archive !== "string" && typeof archive !== "function") {
+        throw new TypeError("options.archive must be a URL or a function that gives a page");
     }
     const environment = completed(realEnvironment, options.environment);
     const clientId = options.clientId === undefined ? environment.randomId() : options.clientId;
@@ -1650,6 +1843,7 @@ function settingsOf(endpoints, options) {
         endpoints: list,
         token: options.token || null,
         clientId,
+        archive: typeof archive === "string" ? archiveAt(archive) : archive || null,
         SockJS: options.SockJS || globalSockJS(),
         sockjs: options.sockjs || {},
         backoff: positive("backoff", completed({ base: 500, cap: 20000 }, options.backoff)),

@@ -944,6 +944,152 @@ function snapshot(data) {
     return text === undefined ? null : { data: JSON.parse(text) };
 }
 
+var WAIT = { base: 250, cap: 4000 };
+var Older = (function () {
+    function Older(room, settings, head) {
+        this.room = room;
+        this.settings = settings;
+        this.head = head;
+        this.oldest = null;
+        this.restarts = 0;
+        this.queue = null;
+    }
+    Older.prototype.told = function (publication) {
+        if (this.oldest === null)
+            this.oldest = publication.position;
+    };
+    Older.prototype.restart = function (publications) {
+        var first = publications[0];
+        this.oldest = first ? first.position : null;
+        this.restarts += 1;
+    };
+    Older.prototype.page = function (limit) {
+        var _this = this;
+        var PromiseClass = promiseMaker();
+        var page = new PromiseClass(function (resolve, reject) {
+            var begin = function () { return _this.fetch(limit, resolve, reject); };
+            if (_this.queue)
+                _this.queue.then(begin, begin);
+            else
+                begin();
+        });
+        this.queue = page;
+        return page;
+    };
+    Older.prototype.fetch = function (limit, resolve, reject) {
+        var _this = this;
+        var _a = this.settings, archive = _a.archive, environment = _a.environment, timeouts = _a.timeouts;
+        if (!archive) {
+            reject(new TypeError("options.archive must name the archive that older pages come from"));
+            return;
+        }
+        var trouble = failure("archive_behind", "the archive has not come to this room's publications within ".concat(timeouts.archive, " ms"), true, this.room);
+        var over = false;
+        var end = function (action) {
+            if (over)
+                return;
+            over = true;
+            deadline.stop();
+            again.stop();
+            action();
+        };
+        var backoff = new Backoff(environment.random, WAIT);
+        var deadline = new Timer(environment, function () { return end(function () { return reject(trouble); }); });
+        var again = new Timer(environment, function () { return ask(); });
+        var failed = function (error) {
+            var temporary = (error || {}).temporary;
+            if (temporary === false)
+                end(function () { return reject(error); });
+            else {
+                if (error)
+                    trouble = error;
+                if (!over)
+                    again.start(backoff.next());
+            }
+        };
+        var ask = function () {
+            var _a = _this, oldest = _a.oldest, restarts = _a.restarts;
+            var query = _this.query(limit);
+            if (!query) {
+                var reason_1 = "nothing is known of the room yet: wait until it is subscribed";
+                end(function () { return reject(failure("disconnected", reason_1, true, _this.room)); });
+                return;
+            }
+            var take = function (page) {
+                if (over)
+                    return;
+                var bounded = query.before !== undefined || query.until !== undefined;
+                if (restarts !== _this.restarts || (!bounded && oldest !== _this.oldest))
+                    ask();
+                else if (!page.complete)
+                    again.start(backoff.next());
+                else {
+                    var publications_1 = page.publications, more_1 = page.more;
+                    if (publications_1[0])
+                        _this.oldest = publications_1[0].position;
+                    end(function () { return resolve({ publications: publications_1, more: more_1 }); });
+                }
+            };
+            var answer;
+            try {
+                answer = archive(_this.room, query);
+            }
+            catch (error) {
+                failed(error);
+                return;
+            }
+            answer.then(take, failed);
+        };
+        deadline.start(timeouts.archive);
+        ask();
+    };
+    Older.prototype.query = function (limit) {
+        if (this.oldest !== null)
+            return { limit: limit, before: this.oldest };
+        var head = this.head();
+        if (typeof head === "string")
+            return { limit: limit, until: head };
+        return head === null ? { limit: limit } : null;
+    };
+    return Older;
+}());
+
+function archiveAt(url) {
+    return function (room, query) {
+        var PromiseClass = promiseMaker();
+        return new PromiseClass(function (resolve, reject) {
+            var request = new XMLHttpRequest();
+            request.onreadystatechange = function () {
+                if (request.readyState !== 4)
+                    return;
+                var answer = parsed(request.responseText);
+                if (request.status === 200 && answer) {
+                    resolve(answer);
+                    return;
+                }
+                var _a = (answer || {}), _b = _a.code, code = _b === void 0 ? "archive_failed" : _b, _c = _a.reason, reason = _c === void 0 ? "the archive answered ".concat(request.status) : _c;
+                var temporary = request.status === 0 || request.status >= 500;
+                reject(failure(code, reason, temporary, room));
+            };
+            var address = "".concat(url).concat(encodeURIComponent(room), "?limit=").concat(query.limit);
+            if (query.before !== undefined)
+                address += "&before=".concat(encodeURIComponent(query.before));
+            if (query.until !== undefined)
+                address += "&until=".concat(encodeURIComponent(query.until));
+            request.open("GET", address);
+            request.send();
+        });
+    };
+}
+function parsed(text) {
+    try {
+        return JSON.parse(text);
+    }
+    catch (error) {
+        return null;
+    }
+}
+
 var Chain = (function () {
     function Chain() {
         this.proved = null;
@@ -1020,6 +1166,13 @@ var Follower = (function () {
     Object.defineProperty(Follower.prototype, "position", {
         get: function () {
             return this.chain.proved;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Object.defineProperty(Follower.prototype, "head", {
+        get: function () {
+            return this.chain.head;
         },
         enumerable: false,
         configurable: true
@@ -1278,11 +1431,12 @@ var __extends = (this && this.__extends) || (function () {
 
 var Subscription = (function (_super) {
     __extends(Subscription, _super);
-    function Subscription(room, environment, owner, source) {
+    function Subscription(room, environment, owner, source, archive) {
         var _this = _super.call(this, environment) || this;
         _this.room = room;
         _this.owner = owner;
         _this.source = source;
+        _this.archive = archive;
         _this.current = "subscribing";
         _this.last = null;
         return _this;
@@ -1306,6 +1460,9 @@ var Subscription = (function (_super) {
     };
     Subscription.prototype.history = function (limit) {
         return this.owner.history(this.room, limit);
+    };
+    Subscription.prototype.older = function (limit) {
+        return this.archive.page(limit);
     };
     Subscription.prototype.unsubscribe = function () {
         if (this.current !== "unsubscribed")
@@ -1346,7 +1503,8 @@ var Rooms = (function () {
         }
         var follower = entry.follower;
         var environment = this.settings.environment;
-        var subscription = new Subscription(room, environment, this.subscriptionOwner, follower);
+        var older = new Older(room, this.settings, function () { return follower.head; });
+        var subscription = new Subscription(room, environment, this.subscriptionOwner, follower, older);
         entry.subscription = subscription;
         this.leaving.remove(room);
         follower.want(options, this.calls);
@@ -1428,8 +1586,17 @@ var Rooms = (function () {
                 if (entry.subscription)
                     entry.subscription.change(state);
             },
-            established: function (event) { return tell("subscribed", event); },
-            publication: function (publication) { return tell("publication", publication); },
+            established: function (event) {
+                var subscription = entry.subscription;
+                if (subscription && !event.recovered)
+                    subscription.archive.restart(event.publications);
+                tell("subscribed", event);
+            },
+            publication: function (publication) {
+                if (entry.subscription)
+                    entry.subscription.archive.told(publication);
+                tell("publication", publication);
+            },
             failed: function (error) { return tell("error", error); },
             ended: function (code, reason) {
                 var subscription = entry.subscription;
@@ -1513,6 +1680,7 @@ var TIMEOUTS = {
     ping: 25000,
     pong: 10000,
     publish: 30000,
+    archive: 30000,
     stable: 30000,
 };
 var CLIENT_ID = /^[A-Za-z0-9_-]{16,64}$/;
@@ -1523,6 +1691,10 @@ function settingsOf(endpoints, options) {
     }
     if (options.token !== undefined && typeof options.token !== "function") {
         throw new TypeError("options.token must be a function that gives a token");
+    }
+    var archive = options.archive;
+    if (archive !== undefined && typeof archive !== "string" && typeof archive !== "function") {
+        throw new TypeError("options.archive must be a URL or a function that gives a page");
     }
     var environment = completed(realEnvironment, options.environment);
     var clientId = options.clientId === undefined ? environment.randomId() : options.clientId;
@@ -1537,6 +1709,7 @@ function settingsOf(endpoints, options) {
         endpoints: list,
         token: options.token || null,
         clientId: clientId,
+        archive: typeof archive === "string" ? archiveAt(archive) : archive || null,
         SockJS: options.SockJS || globalSockJS(),
         sockjs: options.sockjs || {},
         backoff: positive("backoff", completed({ base: 500, cap: 20000 }, options.backoff)),

@@ -1,4 +1,5 @@
 /** The options of a client, and what they become when checked and completed. */
+import { type ArchiveSource } from "./archive.js";
 import type { BackoffRange } from "./backoff.js";
 import { type Environment } from "./environment.js";
 import { type SockJSConstructor } from "./transport.js";
@@ -17,6 +18,8 @@ export interface Timeouts {
     readonly pong: number;
     /** Until a publish is confirmed, with all its retries. */
     readonly publish: number;
+    /** Until an archive has given a page, with all retries. */
+    readonly archive: number;
     /** How long a connection must last for the backoff to start over. */
     readonly stable: number;
 }
@@ -26,6 +29,9 @@ export interface Options {
     readonly token?: () => TokenAnswer;
     /** Who an anonymous client is: 16 to 64 characters of `A-Z a-z 0-9 _ -`. Default: random. */
     readonly clientId?: string;
+    /** Where `Subscription.older` finds what is older than the gateway's history: the URL to which
+     * a room's name is appended, or a function that asks. Default: nowhere. */
+    readonly archive?: string | ArchiveSource;
     /** The `sockjs-client` constructor. Default: the global `SockJS`. */
     readonly SockJS?: SockJSConstructor;
     /** Options for SockJS. */
@@ -43,6 +49,7 @@ export interface Settings {
     readonly endpoints: readonly string[];
     readonly token: (() => TokenAnswer) | null;
     readonly clientId: string;
+    readonly archive: ArchiveSource | null;
     readonly SockJS: SockJSConstructor;
     readonly sockjs: {
         readonly [name: string]: unknown;

@@ -1,4 +1,5 @@
 /** A room as the application holds it. */
+import type { OlderPage } from "./archive.js";
 import { Emitter } from "./emitter.js";
 import type { RoomlineError } from "./errors.js";
 import type { SubscribedEvent } from "./follower.js";
@@ -48,6 +49,10 @@ export declare class Subscription extends Emitter<SubscriptionEvents> {
     /** The latest publications of the room, at most `limit`. Not retried: rejected with a
      * `RoomlineError` while there is no connection. */
     history(limit: number): Promise<HistoryPage>;
+    /** Publications from `options.archive` that are older than all that this subscription has told,
+     * at most `limit`: each call goes on where the last one has ended. Retried while the archive is
+     * behind or away; rejected with a `RoomlineError`. */
+    older(limit: number): Promise<OlderPage>;
     /** End this subscription. */
     unsubscribe(): void;
 }

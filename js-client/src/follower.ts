@@ -92,6 +92,12 @@ export class Follower {
     return this.chain.proved;
   }
 
+  /** The position of the room's last publication; null: it has none in the retained log;
+   * undefined: not known. */
+  get head(): string | null | undefined {
+    return this.chain.head;
+  }
+
   /** Whether the right to publish may still have to come, with the room token. */
   get awaitsAccess(): boolean {
     return this.state === "subscribing" && this.options.token !== undefined;

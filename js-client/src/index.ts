@@ -1,5 +1,6 @@
 /** What the package offers. */
 
+export type { ArchivePage, ArchiveQuery, ArchiveSource, OlderPage } from "./archive.js";
 export { Roomline } from "./client.js";
 export type { ClientEvents, ConnectedEvent } from "./client.js";
 export { DISCONNECTS, ERRORS, UNRECOVERABLE, UNSUBSCRIBED } from "./codes.js";

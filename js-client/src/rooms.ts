@@ -1,5 +1,6 @@
 /** All rooms that are followed, and which of them the application has subscribed to. */
 
+import { Older } from "./archive.js";
 import type { Calls } from "./calls.js";
 import type { RoomlineError } from "./errors.js";
 import { Follower, type SubscribedEvent, type SubscribeOptions } from "./follower.js";
@@ -55,7 +56,14 @@ export class Rooms {
     }
     const { follower } = entry;
     const { environment } = this.settings;
-    const subscription = new Subscription(room, environment, this.subscriptionOwner, follower);
+    const older = new Older(room, this.settings, () => follower.head);
+    const subscription = new Subscription(
+      room,
+      environment,
+      this.subscriptionOwner,
+      follower,
+      older,
+    );
     entry.subscription = subscription;
     this.leaving.remove(room);
     follower.want(options, this.calls);
@@ -135,8 +143,15 @@ export class Rooms {
         if (state === "subscribed") this.owner.opened(room);
         if (entry.subscription) entry.subscription.change(state);
       },
-      established: (event) => tell("subscribed", event),
-      publication: (publication) => tell("publication", publication),
+      established: (event) => {
+        const { subscription } = entry;
+        if (subscription && !event.recovered) subscription.archive.restart(event.publications);
+        tell("subscribed", event);
+      },
+      publication: (publication) => {
+        if (entry.subscription) entry.subscription.archive.told(publication);
+        tell("publication", publication);
+      },
       failed: (error) => tell("error", error),
       ended: (code, reason) => {
         const { subscription } = entry;

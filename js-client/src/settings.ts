@@ -1,5 +1,6 @@
 /** The options of a client, and what they become when checked and completed. */
 
+import { archiveAt, type ArchiveSource } from "./archive.js";
 import type { BackoffRange } from "./backoff.js";
 import { realEnvironment, type Environment } from "./environment.js";
 import { globalSockJS, type SockJSConstructor } from "./transport.js";
@@ -20,6 +21,8 @@ export interface Timeouts {
   readonly pong: number;
   /** Until a publish is confirmed, with all its retries. */
   readonly publish: number;
+  /** Until an archive has given a page, with all retries. */
+  readonly archive: number;
   /** How long a connection must last for the backoff to start over. */
   readonly stable: number;
 }
@@ -30,6 +33,9 @@ export interface Options {
   readonly token?: () => TokenAnswer;
   /** Who an anonymous client is: 16 to 64 characters of `A-Z a-z 0-9 _ -`. Default: random. */
   readonly clientId?: string;
+  /** Where `Subscription.older` finds what is older than the gateway's history: the URL to which
+   * a room's name is appended, or a function that asks. Default: nowhere. */
+  readonly archive?: string | ArchiveSource;
   /** The `sockjs-client` constructor. Default: the global `SockJS`. */
   readonly SockJS?: SockJSConstructor;
   /** Options for SockJS. */
@@ -46,6 +52,7 @@ export interface Settings {
   readonly endpoints: readonly string[];
   readonly token: (() => TokenAnswer) | null;
   readonly clientId: string;
+  readonly archive: ArchiveSource | null;
   readonly SockJS: SockJSConstructor;
   readonly sockjs: { readonly [name: string]: unknown };
   readonly backoff: BackoffRange;
@@ -60,6 +67,7 @@ const TIMEOUTS: Timeouts = {
   ping: 25000,
   pong: 10000,
   publish: 30000,
+  archive: 30000,
   stable: 30000,
 };
 
@@ -73,6 +81,10 @@ export function settingsOf(endpoints: string | readonly string[], options: Optio
   }
   if (options.token !== undefined && typeof options.token !== "function") {
     throw new TypeError("options.token must be a function that gives a token");
+  }
+  const { archive } = options;
+  if (archive !== undefined && typeof archive !== "string" && typeof archive !== "function") {
+    throw new TypeError("options.archive must be a URL or a function that gives a page");
   }
   const environment = completed(realEnvironment, options.environment);
   const clientId = options.clientId === undefined ? environment.randomId() : options.clientId;
@@ -89,6 +101,7 @@ export function settingsOf(endpoints: string | readonly string[], options: Optio
     endpoints: list,
     token: options.token || null,
     clientId,
+    archive: typeof archive === "string" ? archiveAt(archive) : archive || null,
     SockJS: options.SockJS || globalSockJS(),
     sockjs: options.sockjs || {},
     backoff: positive("backoff", completed({ base: 500, cap: 20000 }, options.backoff)),

@@ -1,5 +1,6 @@
 /** A room as the application holds it. */
 
+import type { Older, OlderPage } from "./archive.js";
 import { Emitter } from "./emitter.js";
 import type { Environment } from "./environment.js";
 import type { RoomlineError } from "./errors.js";
@@ -47,6 +48,8 @@ export class Subscription extends Emitter<SubscriptionEvents> {
     environment: Environment,
     private readonly owner: SubscriptionOwner,
     private readonly source: { readonly position: string | null },
+    /** @internal */
+    readonly archive: Older,
   ) {
     super(environment);
   }
@@ -70,6 +73,13 @@ export class Subscription extends Emitter<SubscriptionEvents> {
    * `RoomlineError` while there is no connection. */
   history(limit: number): Promise<HistoryPage> {
     return this.owner.history(this.room, limit);
+  }
+
+  /** Publications from `options.archive` that are older than all that this subscription has told,
+   * at most `limit`: each call goes on where the last one has ended. Retried while the archive is
+   * behind or away; rejected with a `RoomlineError`. */
+  older(limit: number): Promise<OlderPage> {
+    return this.archive.page(limit);
   }
 
   /** End this subscription. */

@@ -61,6 +61,10 @@ def test_the_smallest_setting_is_accepted() -> None:
         ("PUBLISH_TIMEOUT", 0, "0"),
         ("PUBLISH_TIMEOUT", float("nan"), "nan"),
         ("OUTBOX", 1, "1"),
+        ("ARCHIVE", True, "type bool"),
+        ("ARCHIVE", {"KEEP": 7}, "'KEEP'"),
+        ("ARCHIVE", {"PUBLISHERS": "web"}, "PUBLISHERS 'web'"),
+        ("ARCHIVE", {"DEDUP_WINDOW": -1}, "DEDUP_WINDOW -1"),
         ("GATEWAY", {"NAMESPACES": 1}, "not text"),
         ("GATEWAY", {"name spaces": ""}, "'name spaces'"),
         ("GATEWAY", "x", "type str"),
@@ -101,6 +105,7 @@ def test_check_ids_stay_what_they_are() -> None:
         "GUESTS": "roomline.E007",
         "PUBLISH_TIMEOUT": "roomline.E008",
         "OUTBOX": "roomline.E012",
+        "ARCHIVE": "roomline.E014",
         "GATEWAY": "roomline.E009",
     }
 

@@ -8,6 +8,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.rabbitmq import free_port
@@ -39,6 +41,21 @@ class DemoData:
             "ANONYMOUS": "false",
         }
         """What a gateway must be told to serve this demo."""
+
+    @contextmanager
+    def archiver(self, broker: str) -> Iterator[None]:
+        """An archiver of the log at `broker` works while the block lasts."""
+        override = {"DJANGO_ROOMLINE_OVERRIDE": json.dumps({"BROKER": broker})}
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", sys.executable, MANAGE, "roomline_archive"],
+            env=self._environment | override,
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
 
     def server(self, broker: str, *endpoints: str, port: int) -> "Demo":
         """A server of the pages that sends browsers to these gateway endpoints."""

@@ -17,15 +17,19 @@ CONFIG_ID = "roomline-config"
 def roomline_config() -> SafeString:
     """The page's configuration as JSON in an element, and the scripts of the client.
 
-    The element has the id ``roomline-config`` and holds ``endpoints``, ``tokenUrl`` and
-    ``roomTokenUrl``. Nothing in it is executable: a Content-Security-Policy of ``script-src
-    'self'`` lets the page work.
+    The element has the id ``roomline-config`` and holds ``endpoints``, ``tokenUrl``,
+    ``roomTokenUrl`` and, where there is an archive, ``archiveUrl``. Nothing in it is executable: a
+    Content-Security-Policy of ``script-src 'self'`` lets the page work.
     """
-    config = {
-        "endpoints": list(conf.current().endpoints),
+    settings = conf.current()
+    config: dict[str, object] = {
+        "endpoints": list(settings.endpoints),
         "tokenUrl": reverse("roomline:token"),
         "roomTokenUrl": reverse("roomline:room-token"),
     }
+    if settings.archive is not None:
+        # The client appends the room's name.
+        config["archiveUrl"] = reverse("roomline:archive", args=["room"]).removesuffix("room")
     return format_html(
         '{}\n<script src="{}"></script>\n<script src="{}"></script>',
         json_script(config, CONFIG_ID),

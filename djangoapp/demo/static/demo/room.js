@@ -4,6 +4,7 @@
   "use strict";
 
   var HISTORY = 50;
+  var OLDER = 50;
   var MOST_SHOWN = 500;
   var TRANSPORTS = ["websocket", "xhr-streaming", "eventsource", "xhr-polling"];
   var STATES = {
@@ -25,11 +26,14 @@
      before it does. */
   var atBottom = true;
   var top = 0;
+  /* Whether messages from the archive are shown: then the oldest ones stay. */
+  var unfolded = false;
 
   var client = new Roomline(config.endpoints, {
     token: function () {
       return getToken(config.tokenUrl);
     },
+    archive: config.archiveUrl,
     sockjs: sockjsOptions()
   });
 
@@ -61,6 +65,8 @@
     if (event.reason) say("note", "Some messages may be missing; history reloaded.");
     messages.setAttribute("aria-busy", "true");
     empty(messages);
+    unfolded = false;
+    byId("older").hidden = !config.archiveUrl;
     for (var i = 0; i < event.publications.length; i++) show(event.publications[i]);
     messages.removeAttribute("aria-busy");
     byId("nothing").hidden = messages.children.length > 0;
@@ -104,6 +110,7 @@
   window.addEventListener("resize", stayAtBottom);
   // `toggle` does not bubble.
   document.addEventListener("toggle", stayAtBottom, true);
+  byId("older").querySelector("button").addEventListener("click", showOlder);
   hideOnClose("notice");
   hideOnClose("note");
   client.connect();
@@ -118,6 +125,16 @@
   }
 
   function show(publication) {
+    messages.appendChild(messageOf(publication));
+    while (messages.children.length > MOST_SHOWN && !unfolded) {
+      messages.removeChild(messages.firstChild);
+      // What is removed here is not in the archive's next page.
+      byId("older").hidden = true;
+    }
+    forget(publication.key);
+  }
+
+  function messageOf(publication) {
     var item = element("li", "message " + publication.kind);
     var sender = publication.sender;
     var head = element("p", "head");
@@ -128,9 +145,33 @@
     if (publication.time) head.appendChild(timeElement(publication.time));
     item.appendChild(head);
     item.appendChild(element("p", "text", textOf(publication.data)));
-    messages.appendChild(item);
-    while (messages.children.length > MOST_SHOWN) messages.removeChild(messages.firstChild);
-    forget(publication.key);
+    return item;
+  }
+
+  function showOlder() {
+    var ask = byId("older").querySelector("button");
+    var first = messages.firstChild;
+    ask.disabled = true;
+    room.older(OLDER).then(
+      function (page) {
+        var from = scroll.scrollHeight - scroll.scrollTop;
+        ask.disabled = false;
+        // The history was loaded anew meanwhile.
+        if (first && first.parentNode !== messages) return;
+        unfolded = true;
+        for (var i = 0; i < page.publications.length; i++) {
+          messages.insertBefore(messageOf(page.publications[i]), first);
+        }
+        byId("older").hidden = !page.more;
+        byId("nothing").hidden = messages.children.length > 0;
+        // What was in sight stays where it was.
+        scroll.scrollTop = scroll.scrollHeight - from;
+      },
+      function (error) {
+        ask.disabled = false;
+        say("note", "Older messages are not to be had now: " + error.message);
+      }
+    );
   }
 
   function send(text) {

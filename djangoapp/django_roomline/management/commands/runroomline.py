@@ -21,11 +21,11 @@ PREFIX: Final = "/roomline"
 
 
 class Command(BaseCommand):
-    """Start both, wait until both answer, and stop both when either ends or Ctrl-C comes."""
+    """Start all, wait until the servers answer, and stop all when one ends or Ctrl-C comes."""
 
     help = (
-        "Runs Django's development server together with a Roomline gateway node. For development"
-        " only. It migrates nothing."
+        "Runs Django's development server together with a Roomline gateway node, and with an"
+        " archiver if ROOMLINE has an ARCHIVE. For development only. It migrates nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -76,6 +76,12 @@ class Command(BaseCommand):
                     _runserver(addresses, options["noreload"]),
                     os.environ | _django_environment(broker, addresses),
                 )
+                if settings.archive is not None:
+                    programs.start(
+                        "the archiver",
+                        [*_manage(), "roomline_archive"],
+                        os.environ | _django_environment(broker, addresses),
+                    )
                 self._announce(programs, addresses)
                 if not options["check"]:
                     programs.wait()
@@ -142,7 +148,12 @@ def _django_environment(broker: str, addresses: Addresses) -> dict[str, str]:
 
 
 def _runserver(addresses: Addresses, noreload: bool) -> list[str]:
+    reload = ["--noreload"] if noreload else []
+    return [*_manage(), "runserver", str(addresses.page), *reload]
+
+
+def _manage() -> list[str]:
+    """How this project's commands are run."""
     script = Path(sys.argv[0])
     manage = [str(script)] if script.name == "manage.py" else ["-m", "django"]
-    reload = ["--noreload"] if noreload else []
-    return [sys.executable, *manage, "runserver", str(addresses.page), *reload]
+    return [sys.executable, *manage]
