@@ -28,7 +28,7 @@ from django_roomline import (
     publishing,
 )
 from django_roomline.amqp import MAX_CONNECTIONS
-from django_roomline.publishing import disconnect
+from django_roomline.publishing import disconnect, send
 from roomline.wire import ROOMS_EXCHANGE, ROOMS_STREAM, Envelope
 
 from tests.django.logs import RabbitMQLog
@@ -401,21 +401,33 @@ def test_many_threads_wait_for_a_silent_broker_no_longer_than_one(
     frozen()
     errors: list[str] = []
 
-    def work() -> None:
+    def work(timeout: float) -> None:
         try:
-            publish("chat.lobby", 2, on_commit=False)
+            send(Envelope("chat.lobby", b"2"), timeout)
         except (BrokerUnavailable, PublishUnconfirmed) as error:
             errors.append(str(error))
 
-    threads = [threading.Thread(target=work) for _ in range(2 * MAX_CONNECTIONS)]
+    def start(timeout: float) -> list[threading.Thread]:
+        threads = [threading.Thread(target=work, args=(timeout,)) for _ in range(MAX_CONNECTIONS)]
+        for thread in threads:
+            thread.start()
+        return threads
+
     began = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
+    holding = start(TIMEOUT)
+    pool = publishing._publisher()._pool  # type: ignore[attr-defined]
+    while pool._turns < MAX_CONNECTIONS:
+        assert time.monotonic() < began + TIMEOUT
+        time.sleep(0.001)
+    waiting = start(TIMEOUT / 4)
+    for thread in waiting:
+        thread.join(30)
+    assert len(errors) == len(waiting)
+    assert all("other publications" in error for error in errors)
+    for thread in holding:
         thread.join(30)
     assert time.monotonic() - began < TIMEOUT + 1
-    assert len(errors) == len(threads)
-    assert any("other publications" in error for error in errors)
+    assert len(errors) == len(waiting) + len(holding)
 
 
 def test_another_address_of_the_host_is_tried_in_time(

@@ -115,10 +115,12 @@ async def test_a_position_is_good_on_every_node(broker: str, gateways: Gateways)
     nodes = pair(gateways, broker)
     async with Talk.to(nodes[0].url) as here, Talk.to(nodes[1].url) as there:
         await here.subscribe(ROOM)
+        await there.subscribe(ROOM)
         for number in range(10):
             await (here, there)[number % 2].publish(ROOM, number)
         pushes = await here.publications(10)
         assert data_of(pushes) == list(range(10))
+        await there.publications(10)  # both nodes have read that far
         for index, publication in enumerate(pushes):
             reply = await there.subscribe(ROOM, since=publication.position)
             assert reply.recovered is True
