@@ -14,6 +14,7 @@ from roomline.core.messages import Push, Reconnect, UnsubscribedPush
 from tests.docs.pages import ROOT, Snippet, snippet, snippets
 
 TESTS = (
+    "tests.docs.test_archive",
     "tests.docs.test_commands",
     "tests.docs.test_dialogues",
     "tests.docs.test_django_publishing",
