@@ -1,11 +1,7 @@
 """The README's path into one's own Django project, walked in a new project with a real browser."""
 
-import os
-import re
-import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import Snippet, snippet
+from tests.docs.waiting import address_of
+from tests.docs.walkthrough import clean_environment
 from tests.support.browser import chromium
 from tests.support.rabbitmq import free_port
 
@@ -85,7 +83,7 @@ def serving(project: Path, command: list[str]) -> Iterator[str]:
     with subprocess.Popen(
         [sys.executable, *command, *ports],
         cwd=project,
-        env=environment(),
+        env=clean_environment(),
         stdout=subprocess.PIPE,
     ) as process:
         try:
@@ -95,32 +93,14 @@ def serving(project: Path, command: list[str]) -> Iterator[str]:
             process.wait(timeout=20)
 
 
-def address_of(process: "subprocess.Popen[bytes]") -> str:
-    """The address that the command prints when both servers have answered."""
-    assert process.stdout is not None
-    shown = ""
-    deadline = time.monotonic() + 60
-    while not (found := re.search(r"Open (http://\S+)", shown)):
-        assert select.select([process.stdout], [], [], deadline - time.monotonic())[0], shown
-        chunk = os.read(process.stdout.fileno(), 4096)
-        assert chunk, f"the command has ended:\n{shown}"
-        shown += chunk.decode()
-    return found[1]
-
-
 def run(folder: Path, *arguments: str) -> None:
     """Run Python in the project; it must succeed."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env=environment(),
+        env=clean_environment(),
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def environment() -> dict[str, str]:
-    """Ours, without the settings that the tests of the app use."""
-    return {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}

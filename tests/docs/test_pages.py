@@ -7,11 +7,18 @@ import pytest
 from docutils import nodes
 
 from tests.docs.pages import PAGES, ROOT, page, snippet, snippets, table
+from tests.docs.walkthrough import WALKTHROUGHS, steps
 
 COVERS = {"layers", "picture-flow", "picture-paths"}
 
-USERS_OWN = {"conftest.py", "manage.py", "settings.py", "urls.py"}
-"""Files that the pages name in a user's project."""
+USERS_OWN = {"conftest.py", "manage.py", "settings.py", "urls.py"}.union(
+    *(
+        {step.path, f"{step.path.partition('/')[0]}/"}
+        for path in WALKTHROUGHS
+        for step in steps(path)
+    )
+)
+"""Files and folders that the pages name in a user's project, or tell a user to make."""
 
 PLACES = (ROOT, ROOT / "gateway" / "roomline", ROOT / "djangoapp" / "django_roomline")
 """Where a file that a page names may be."""
@@ -80,6 +87,15 @@ def test_every_page_can_be_reached_from_the_readme():
                 reached.add(found)
                 todo.append(found)
     assert reached == set(PAGES)
+
+
+def test_the_index_lists_every_page():
+    """Directly: nobody should have to know where to look."""
+    listed = {
+        str((ROOT / "docs" / reference["refuri"]).resolve().relative_to(ROOT))
+        for reference in page("docs/index.rst").findall(nodes.reference)
+    }
+    assert listed >= set(PAGES) - {"docs/index.rst"}
 
 
 def test_snippets_are_named_once_in_a_page():

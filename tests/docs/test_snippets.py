@@ -34,6 +34,7 @@ WITH_TESTS_OF_THEIR_OWN = {
     "docs/settings.rst": "tests/test_config.py",
     "docs/metrics.rst": "tests/http/test_metrics.py",
     "docs/http-api.rst": "tests/http/test_publications.py",
+    "docs/tutorial.rst": "tests/docs/test_tutorial.py",
 }
 """Pages that are tested beside what they describe."""
 

@@ -1,5 +1,8 @@
 """Wait for a server that a page's command has started."""
 
+import os
+import re
+import select
 import subprocess
 import time
 import urllib.error
@@ -20,3 +23,16 @@ def wait_until_answering(url: str, process: "subprocess.Popen[bytes]") -> None:
             time.sleep(0.05)
         else:
             return
+
+
+def address_of(process: "subprocess.Popen[bytes]") -> str:
+    """The address that the command prints when both servers have answered."""
+    assert process.stdout is not None
+    shown = ""
+    deadline = time.monotonic() + 60
+    while not (found := re.search(r"Open (http://\S+)", shown)):
+        assert select.select([process.stdout], [], [], deadline - time.monotonic())[0], shown
+        chunk = os.read(process.stdout.fileno(), 4096)
+        assert chunk, f"the command has ended:\n{shown}"
+        shown += chunk.decode()
+    return found[1]
