@@ -35,6 +35,10 @@ WITH_TESTS_OF_THEIR_OWN = {
     "docs/metrics.rst": "tests/http/test_metrics.py",
     "docs/http-api.rst": "tests/http/test_publications.py",
     "docs/tutorial.rst": "tests/docs/test_tutorial.py",
+    "docs/howto/celery.rst": "tests/docs/test_howto_celery.py",
+    "docs/howto/drf.rst": "tests/docs/test_howto_drf.py",
+    "docs/howto/permissions.rst": "tests/docs/test_howto_permissions.py",
+    "docs/howto/signals.rst": "tests/docs/test_howto_signals.py",
 }
 """Pages that are tested beside what they describe."""
 
