@@ -71,10 +71,15 @@ def _built() -> Path:
     return terminal.folder
 
 
+def new_shop(folder: Path) -> Shop:
+    """A project as it stands at the end of the tutorial's seventh step, never started."""
+    return Shop(Path(shutil.copytree(_built(), folder / "shop")))
+
+
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
-    """A project as it stands at the end of the tutorial's seventh step, never started."""
-    return Shop(Path(shutil.copytree(_built(), tmp_path / "shop")))
+    """A new shop for one test."""
+    return new_shop(tmp_path)
 
 
 def texts(published: list[tuple[str, str]], room: str) -> list[Any]:

@@ -36,6 +36,7 @@ WITH_TESTS_OF_THEIR_OWN = {
     "docs/http-api.rst": "tests/http/test_publications.py",
     "docs/tutorial.rst": "tests/docs/test_tutorial.py",
     "docs/howto/celery.rst": "tests/docs/test_howto_celery.py",
+    "docs/howto/deployment.rst": "tests/docs/test_howto_deployment.py",
     "docs/howto/drf.rst": "tests/docs/test_howto_drf.py",
     "docs/howto/permissions.rst": "tests/docs/test_howto_permissions.py",
     "docs/howto/signals.rst": "tests/docs/test_howto_signals.py",

@@ -11,12 +11,13 @@ import urllib.request
 START_SECONDS = 30.0
 
 
-def wait_until_answering(url: str, process: "subprocess.Popen[bytes]") -> None:
-    """Return when `url` answers 200; fail if the process ends before."""
+def wait_until_answering(url: str, process: "subprocess.Popen[bytes]", host: str = "") -> None:
+    """Return when `url` answers 200, asked as `host` if it is given; fail if the process ends."""
+    request = urllib.request.Request(url, headers={"Host": host} if host else {})
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            urllib.request.urlopen(url, timeout=5).close()
+            urllib.request.urlopen(request, timeout=5).close()
         except OSError:
             assert process.poll() is None, f"the process ended with {process.returncode}"
             assert time.monotonic() < deadline, f"{url} does not answer"

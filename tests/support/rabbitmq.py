@@ -312,6 +312,22 @@ class RabbitMQNode:
         """Delete a virtual host with everything in it."""
         self.evaluate(f'rabbit_vhost:delete(<<"{name}">>, <<"tests">>)')
 
+    def run_tools(self, script: str) -> str:
+        """What a shell script says in which ``rabbitmqctl`` and its like speak to this node.
+
+        Each command takes a second; raises `subprocess.CalledProcessError` if one fails.
+        """
+        environment = self._environment
+        environment["PATH"] = f"{SERVER.parent}:{environment['PATH']}"
+        command = ["sh", "-ec", script]
+        return subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, text=True, timeout=120, check=True
+        ).stdout
+
+    def delete_user(self, name: str) -> None:
+        """Delete a user with all permissions."""
+        self.evaluate(f'rabbit_auth_backend_internal:delete_user(<<"{name}">>, <<"tests">>)')
+
     def add_user(self, name: str, password: str, *, tags: str = "") -> None:
         """Make a user without any permission."""
         self.define({"users": [{"name": name, "password": password, "tags": tags}]})
