@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import expect
 from roomline.config import load
 
+from tests.docs.pages import ROOT
 from tests.docs.shop import Shop, shop
 from tests.docs.waiting import address_of
 from tests.support.browser import chromium
@@ -137,7 +138,7 @@ def test_the_shortest_lifetime_is_the_one_that_is_named():
 
 
 def test_the_words_of_rules_are_the_gateways():
-    text = Path(PAGE).read_text()
+    text = (ROOT / PAGE).read_text()
     for rule in ("public", "authenticated", "token", "none"):
         assert f"``{rule}``" in text
         assert load({"namespaces": f"order:read={rule}", "keys": "1:" + "x" * 32}, {})
