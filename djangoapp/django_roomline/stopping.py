@@ -23,7 +23,7 @@ class Stop(Protocol):
 class StopSignals:
     """In the block, which is one of the main thread, the first signal is kept in `asked`.
 
-    A second one has the effect that it has elsewhere. The handler takes no lock, so that it can
+    A second one ends the process at once and without a word. The handler takes no lock, so that it can
     run at any moment.
     """
 
@@ -53,7 +53,8 @@ class StopSignals:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
-        self._give_back()
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
         self._hear.send(b"x")
 
     def _give_back(self) -> None:
