@@ -1,5 +1,6 @@
 """SIGINT and SIGTERM for commands that run for ever: heard between two steps."""
 
+import os
 import select
 import signal
 import socket
@@ -23,8 +24,8 @@ class Stop(Protocol):
 class StopSignals:
     """In the block, which is one of the main thread, the first signal is kept in `asked`.
 
-    A second one ends the process at once and without a word. The handler takes no lock, so that it can
-    run at any moment.
+    A second one ends the process at once and without a word. The handler takes no lock, so that it
+    can run at any moment.
     """
 
     def __init__(self) -> None:
@@ -43,7 +44,8 @@ class StopSignals:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._give_back()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
         self._heard.close()
         self._hear.close()
 
@@ -52,12 +54,7 @@ class StopSignals:
         select.select([self._heard], [], [], seconds)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            os._exit(128 + number)
         self.asked = True
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
         self._hear.send(b"x")
-
-    def _give_back(self) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers = {}

@@ -55,12 +55,13 @@ class Running:
         return self.process.returncode
 
     def children(self) -> dict[str, int]:
-        """The pids of the two servers."""
+        """The pids of the programs that it has started."""
         pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         found = {}
         for pid in map(int, pids.split()):
-            command = Path(f"/proc/{pid}/cmdline").read_text()
-            found["gateway" if "serve" in command.split("\0") else "Django"] = pid
+            command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            names = {"serve": "gateway", "runserver": "Django", "roomline_archive": "archiver"}
+            found |= {name: pid for word, name in names.items() if word in command}
         return found
 
 
@@ -118,7 +119,7 @@ def test_the_demo_runs_from_nothing_and_stops_quickly(
     endpoint = endpoint_of(page)
     assert json.loads(get(f"{endpoint}/info"))["websocket"] is True
     children = demo.children()
-    assert set(children) == {"gateway", "Django"}
+    assert set(children) == {"gateway", "Django", "archiver"}
 
     began = time.monotonic()
     demo.process.send_signal(number)
@@ -139,8 +140,8 @@ def test_ctrl_c_reaches_the_servers_too(run: Callable[..., Running], tmp_path: P
     assert "Traceback" not in demo.output
 
 
-@pytest.mark.parametrize("victim", ["gateway", "Django"])
-def test_when_one_server_dies_the_other_is_stopped(
+@pytest.mark.parametrize("victim", ["gateway", "Django", "archiver"])
+def test_when_one_dies_the_others_are_stopped(
     run: Callable[..., Running], tmp_path: Path, victim: str
 ) -> None:
     demo = run("demo", "--data", str(tmp_path), *anywhere())
@@ -148,8 +149,8 @@ def test_when_one_server_dies_the_other_is_stopped(
     os.kill(demo.children()[victim], signal.SIGKILL)
     assert demo.end() == 1
     assert re.search(
-        rf"CommandError: {'the ' if victim == 'gateway' else ''}{victim} ended by signal 9;"
-        " both servers are stopped",
+        rf"CommandError: {'' if victim == 'Django' else 'the '}{victim} ended by signal 9;"
+        " all are stopped",
         ANSI.sub("", demo.output),
     )
     assert is_gone(page)

@@ -88,7 +88,7 @@ class Command(BaseCommand):
         except Stopped:
             self.stdout.write("stopped")
         except (ProgramEnded, NotAnswering) as error:
-            raise CommandError(f"{error}; both servers are stopped") from None
+            raise CommandError(f"{error}; all are stopped") from None
 
     def _announce(self, programs: Programs, addresses: Addresses) -> None:
         page, gateway, internal = addresses
