@@ -68,13 +68,19 @@ async def test_killed_under_load_nothing_confirmed_is_lost_and_order_is_kept(wor
 async def test_many_at_once_killed_each_ends_and_says_the_truth(world: RabbitMQWorld):
     async with world.running("first", publish_timeout=5.0) as (broker, recorder):
         outcomes: list[asyncio.Future[None]] = []
-        killing: asyncio.Task[None] | None = None
-        while killing is None or not killing.done():
-            burst = numbered(100, first=len(outcomes))
-            outcomes += [broker.publish(envelope) for envelope in burst]
+
+        async def burst() -> None:
+            envelopes = numbered(100, first=len(outcomes))
+            outcomes.extend([broker.publish(envelope) for envelope in envelopes])
             await asyncio.sleep(0.01)
-            if killing is None and len(recorder.bodies) > 300:
-                killing = asyncio.create_task(asyncio.to_thread(world.node.kill))
+
+        while len(recorder.bodies) <= 300:
+            await burst()
+        world.node.freeze()  # so that some are on their way when it is killed
+        await burst()
+        killing = asyncio.create_task(asyncio.to_thread(world.node.kill))
+        while not killing.done():
+            await burst()
         results = await asyncio.gather(*outcomes, return_exceptions=True)
         assert None in results
         assert any(isinstance(result, PublishUnconfirmed) for result in results)

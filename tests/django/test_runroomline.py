@@ -251,7 +251,7 @@ def test_the_demo_on_rabbitmq(
     assert json.loads(get(f"{endpoint_of(page)}/info"))["websocket"] is True
     assert not (tmp_path / "rooms.sqlite3").exists()
     children = demo.children()
-    assert set(children) == {"gateway", "Django"}
+    assert set(children) == {"gateway", "Django", "archiver"}
     for pid in children.values():
         assert broker in Path(f"/proc/{pid}/environ").read_text()
     for pid in (demo.process.pid, *children.values()):

@@ -79,6 +79,7 @@ class RabbitMQNode:
         self._server: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._defined = False
+        self._frozen = False
         self._write_files(certificates)
 
     def _write_files(self, certificates: Path | None) -> None:
@@ -227,24 +228,38 @@ class RabbitMQNode:
         """
         if self._server is None or self._watchdog is None:
             return
-        if self.running and self._defined:
-            self.evaluate("mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()]")
+        if self.running and not self._frozen:
+            self._flush()
         self._server.kill()
         self._server.wait()
         self._watchdog.kill()
         self._watchdog.communicate()
         self._server = self._watchdog = None
+        self._frozen = False
+
+    def _flush(self) -> None:
+        """Have what was declared written now."""
+        if self._defined:
+            self.evaluate("mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()]")
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """Inside, the node's process is stopped: connections stay open and nothing answers."""
-        assert self._server, "the node is not running"
-        self._server.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self._server.pid, os.WSTOPPED)  # its threads do not stop at once
+        self.freeze()
         try:
             yield
         finally:
+            assert self._server, "the node is not running"
             self._server.send_signal(signal.SIGCONT)
+            self._frozen = False
+
+    def freeze(self) -> None:
+        """Stop the node's process, until it is killed or goes on at the end of `frozen`."""
+        assert self._server, "the node is not running"
+        self._flush()  # it may be killed, and cannot do that then
+        self._frozen = True
+        self._server.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._server.pid, os.WSTOPPED)  # its threads do not stop at once
 
     def restart(self, *, wait: bool = True) -> None:
         """Kill, and start again with the same ports and data."""
