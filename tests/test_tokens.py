@@ -55,22 +55,39 @@ def part(data: Any) -> str:
 
 def test_a_connection_token():
     grants = Grants(read=("chat.**", "system.notices"), write=("chat.lobby",))
-    token = sign_connection(KEYS, "7", now=NOW, lifetime=600, name="Ann 😀", grants=grants)
+    token = sign_connection(
+        KEYS, "7", now=NOW, lifetime=600, name="Ann 😀", grants=grants, generation=9
+    )
     claims = verify_connection(KEYS, token, NOW)
-    assert claims == ("7", "Ann 😀", NOW + 600, grants)
+    assert claims == ("7", "Ann 😀", NOW + 600, grants, 9)
 
 
 def test_a_connection_token_without_name_and_grants():
     token = sign_connection(KEYS, "7", now=NOW, lifetime=1)
     claims = verify_connection(KEYS, token, NOW)
-    assert claims == ("7", "7", NOW + 1, Grants())
+    assert claims == ("7", "7", NOW + 1, Grants(), 0)
     assert not claims.grants.may_read("chat.lobby")
 
 
 @pytest.mark.parametrize("write", [True, False])
 def test_a_room_token(write: bool):
-    token = sign_room(KEYS, "7", "chat.secret", now=NOW, lifetime=60, write=write)
-    assert verify_room(KEYS, token, NOW) == ("7", "chat.secret", NOW + 60, write)
+    token = sign_room(KEYS, "7", "chat.secret", now=NOW, lifetime=60, write=write, generation=9)
+    assert verify_room(KEYS, token, NOW) == ("7", "chat.secret", NOW + 60, write, 9)
+
+
+def test_a_token_without_a_generation_is_of_the_oldest():
+    token = signed({name: value for name, value in CLAIMS.items() if name != "gen"})
+    assert verify_connection(KEYS, token, NOW).generation == 0
+
+
+@pytest.mark.parametrize("generation", [-1, 2**53, True, 1.5, "7", None])
+def test_what_is_no_generation_is_neither_signed_nor_taken(generation: Any):
+    with pytest.raises(ValueError, match="no whole number from 0 on"):
+        sign_connection(KEYS, "7", now=NOW, lifetime=60, generation=generation)
+    with pytest.raises(ValueError, match="no whole number from 0 on"):
+        sign_room(KEYS, "7", "chat.a", now=NOW, lifetime=60, generation=generation)
+    with pytest.raises(TokenError, match="claim gen must be a generation"):
+        verify_connection(KEYS, signed(CLAIMS | {"gen": generation}), NOW)
 
 
 def test_names_are_shortened_and_made_well_formed():

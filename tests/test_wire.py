@@ -1,5 +1,6 @@
 """Wire: names, bodies, and properties, whoever wrote them."""
 
+import contextlib
 import json
 from datetime import datetime
 from typing import Any
@@ -8,13 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from roomline.wire import (
+    CONTROL_NAMESPACE,
     KINDS,
     MAX_BODY_BYTES,
+    MAX_GENERATION,
     MAX_KEY_LENGTH,
     Envelope,
     InvalidData,
     InvalidName,
+    Revocation,
+    RoomRevoked,
     Sender,
+    UserRevoked,
     body_of,
     check_room,
     check_user_id,
@@ -25,12 +31,15 @@ from roomline.wire import (
     message_id_of,
     namespace_of,
     properties_of,
+    revocation_envelope,
+    revocation_of,
     shorten,
     user_room,
     well_formed,
 )
 
 LAST_TIME = 253_402_300_799_999
+GENERATIONS = st.integers(0, MAX_GENERATION)
 
 
 def strict_json(text: str) -> Any:
@@ -340,3 +349,67 @@ def test_values_that_python_cannot_write_are_shown_by_type():
         nested = [nested]
     assert shorten(nested) == "<list>"
     assert shorten(10**5000) == "<int>"
+
+
+# Revocations.
+
+REVOCATIONS = st.one_of(
+    st.builds(UserRevoked, st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True), GENERATIONS),
+    st.builds(
+        RoomRevoked,
+        st.from_regex(r"[A-Za-z0-9_-]{1,9}(\.[A-Za-z0-9_-]{1,9}){0,3}", fullmatch=True),
+        GENERATIONS,
+        st.booleans(),
+    ),
+)
+
+
+@given(REVOCATIONS)
+def test_a_revocation_survives_the_log(revocation: Revocation):
+    envelope = revocation_envelope(revocation)
+    assert namespace_of(envelope.room) == CONTROL_NAMESPACE
+    assert revocation_of(envelope) == revocation
+
+
+def test_what_revocations_look_like():
+    user = revocation_envelope(UserRevoked("42", 7))
+    assert (user.room, json.loads(user.body)) == ("control.user", {"user": "42", "generation": 7})
+    room = revocation_envelope(RoomRevoked("chat.x", 8, True))
+    shown = {"room": "chat.x", "generation": 8, "closed": True}
+    assert (room.room, json.loads(room.body)) == ("control.room", shown)
+
+
+def test_a_room_that_is_not_said_to_be_closed_is_not():
+    envelope = Envelope("control.room", b'{"room": "a.b", "generation": 1}')
+    assert revocation_of(envelope) == RoomRevoked("a.b", 1, closed=False)
+
+
+@pytest.mark.parametrize(
+    ("room", "body", "why"),
+    [
+        ("control.user", b"not JSON", "no revocation as JSON"),
+        ("control.user", b"\xff", "no revocation as JSON"),
+        ("control.user", b"[" * 5000, "no revocation as JSON"),
+        ("control.user", b"[1]", "no revocation as JSON"),
+        ("control.user", b"7", "no revocation as JSON"),
+        ("control.user", b'{"user": 7, "generation": 1}', "no revocation as JSON"),
+        ("control.user", b'{"user": "a b", "generation": 1}', "user id 'a b' is not accepted"),
+        ("control.user", b'{"generation": 1}', "its body has no 'user'"),
+        ("control.user", b'{"user": "7"}', "its body has no 'generation'"),
+        ("control.user", b'{"user": "7", "generation": -1}', "its generation is -1"),
+        ("control.user", b'{"user": "7", "generation": true}', "its generation is True"),
+        ("control.user", b'{"user": "7", "generation": 1e400}', "its generation is inf"),
+        ("control.room", b'{"room": "a..b", "generation": 1}', "is not a room name"),
+        ("control.room", b'{"room": "a", "generation": 1, "closed": 1}', "closed is 1"),
+        ("control.other", b'{"user": "7", "generation": 1}', "is neither control.user nor"),
+    ],
+)
+def test_what_is_no_revocation_is_said(room: str, body: bytes, why: str):
+    with pytest.raises(InvalidData, match=why):
+        revocation_of(Envelope(room, body))
+
+
+@given(st.sampled_from(["control.user", "control.room"]), st.binary(max_size=80))
+def test_whatever_stands_in_a_body_is_a_revocation_or_invalid(room: str, body: bytes):
+    with contextlib.suppress(InvalidData):
+        revocation_of(Envelope(room, body))

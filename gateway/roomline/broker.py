@@ -1,4 +1,4 @@
-"""The Broker interface: an append-only log that every node reads in the same order.
+"""The Log and Broker interfaces: an append-only log that every node reads in the same order.
 
 ::
 
@@ -53,11 +53,26 @@ class Listener(Protocol):
         re-created. What follows is read from the oldest retained entry."""
 
 
-class Broker(Protocol):
-    """An exchange and the log behind it.
+class Log(Protocol):
+    """A log to read. One instance is used by one event loop."""
 
-    One instance is used by one event loop. Ordering: publications handed over by successive
-    `publish` calls are appended in that order as long as each is confirmed.
+    async def start(self, listener: Listener, start: Start) -> None:
+        """Begin to read.
+
+        Returns when reading has begun, or when the first attempt failed (`cut_off` has then been
+        called and attempts go on). Raises `BrokerError` when no later attempt could succeed:
+        wrong credentials, a missing permission, a log of another shape.
+        """
+
+    async def close(self) -> None:
+        """Stop reading and let go of everything. Bounded."""
+
+
+class Broker(Log, Protocol):
+    """An exchange and the log behind it; `start` begins to accept publications as well.
+
+    Ordering: publications handed over by successive `publish` calls are appended in that order
+    as long as each is confirmed. `close` waits (bounded) for those that are unconfirmed.
     """
 
     partitions: int
@@ -69,14 +84,6 @@ class Broker(Protocol):
     publisher: str
     """The name that the log states as `Envelope.publisher` of what this instance publishes."""
 
-    async def start(self, listener: Listener, start: Start) -> None:
-        """Begin to read, and to accept publications.
-
-        Returns when reading has begun, or when the first attempt failed (`cut_off` has then been
-        called and attempts go on). Raises `BrokerError` when no later attempt could succeed:
-        wrong credentials, a missing permission, a log of another shape.
-        """
-
     def publish(self, envelope: Envelope) -> asyncio.Future[None]:
         """Append; the future ends when the broker has confirmed, or with a `BrokerError`.
 
@@ -84,6 +91,3 @@ class Broker(Protocol):
         `PublishUnconfirmed` within the broker's own time-out. `envelope.publisher` is replaced
         by this broker's.
         """
-
-    async def close(self) -> None:
-        """Stop reading, wait (bounded) for unconfirmed publications, and let go of everything."""

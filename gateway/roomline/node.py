@@ -9,12 +9,13 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 from msgspec import Raw
 
-from roomline.broker import Broker
+from roomline.broker import Broker, Log
+from roomline.control import Control
 from roomline.core import messages
 from roomline.core import session as effects
 from roomline.core.codec import ProtocolError, decode
@@ -32,6 +33,7 @@ from roomline.core.rooms import Page, Rooms
 from roomline.core.session import Session
 from roomline.live import Flusher, LiveSession
 from roomline.publishing import Publishing
+from roomline.reading import Reading
 from roomline.waiting import WaitingCommands
 from roomline.wire import Envelope
 
@@ -48,6 +50,7 @@ _NEED_THE_LOG = _READ_THE_LOG | messages.Refresh
 _INTERNAL_ERROR = (1011, "internal error")
 """The close code of RFC 6455 for what is our fault."""
 _CATCHING_UP = "this node is still reading the log"
+_REVOCATIONS = "this node is still reading revocations"
 _AHEAD = "this node has not read the log up to that position"
 _UNREAD = "this client has not read what was sent to it"
 
@@ -55,9 +58,11 @@ _UNREAD = "this client has not read what was sent to it"
 class Node:
     """One gateway process between its transports and the broker.
 
-    It is the transports' `Application` and the broker's `Listener`. `name` is shown to clients;
-    `publishers` are the broker users whose statements about sender and kind count, beside the
-    broker's own. `clock` gives seconds since the epoch, `timer` those of a clock that nobody sets.
+    It is the transports' `Application` and the broker's `Listener`. `control` is the log of
+    revocations, which become part of `policy`. `name` is shown to clients; `publishers` are the
+    broker users whose statements about sender and kind, and whose revocations, count, beside
+    the broker's own. `clock` gives seconds since the epoch, `timer` those of a clock that nobody
+    sets.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Node:
         policy: Policy,
         limits: NodeLimits,
         *,
+        control: Log,
         name: str,
         publishers: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.time,
@@ -74,10 +80,10 @@ class Node:
         self.name = name
         self.counters = Counters()
         self.sessions: set[LiveSession] = set()
-        self.rooms = Rooms(
-            policy.namespaces, publishers | {broker.publisher}, limits, broker.first_offset
-        )
+        publishers |= {broker.publisher}
+        self.rooms = Rooms(policy.namespaces, publishers, limits, broker.first_offset)
         self._broker = broker
+        self._control_log = control
         self._policy = policy
         self._limits = limits
         self._clock = clock
@@ -86,17 +92,32 @@ class Node:
         self._flusher = Flusher(self._disconnect_slow)
         self._waiting = WaitingCommands(limits)
         self._deadlines: Deadlines[LiveSession] = Deadlines()
-        self._caught_up = False
-        self._cut_off_since: float | None = None
+        self._log = Reading(timer, limits.unreadable_timeout)
+        self._revocations = Reading(timer, limits.unreadable_timeout)
+        self.control = Control(
+            policy.revocations,
+            self._revocations,
+            publishers,
+            revoked=self._revoke,
+            caught_up=self._release_waiting,
+            clock=clock,
+        )
         self._draining = False
         self._all_left = asyncio.Event()
         self._next_tick: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
-        """Begin to read the log from its oldest entry. Raises `BrokerError` if that can never
-        work; clients are served once the log has been read."""
+        """Begin to read the log and revocations from their oldest entries. Raises `BrokerError`
+        if that can never work; clients are served once both have been read."""
         self._next_tick = asyncio.get_running_loop().call_later(_TICK, self._tick)
-        await self._broker.start(self, "first")
+        results = await asyncio.gather(
+            self._broker.start(self, "first"),
+            self._control_log.start(self.control, "first"),
+            return_exceptions=True,
+        )
+        for error in results:
+            if error is not None:
+                raise error
 
     async def drain(self, seconds: float) -> None:
         """Send every client elsewhere, spread over `seconds`; returns when they have left.
@@ -121,16 +142,20 @@ class Node:
         self._disconnect_all()
         if self._next_tick is not None:
             self._next_tick.cancel()
-        await self._broker.close()
+        await asyncio.gather(self._broker.close(), self._control_log.close())
 
     @property
     def status(self) -> str:
         """``ready``, or why this node should not be sent clients now."""
         if self._draining:
             return "draining"
-        if self._cut_off_since is not None:
+        if self._log.cut_off:
             return "the log cannot be read"
-        return "ready" if self._caught_up else "catching up with the log"
+        if self._revocations.cut_off:
+            return "revocations cannot be read"
+        if not self._log.caught_up:
+            return "catching up with the log"
+        return "ready" if self._revocations.caught_up else "catching up with revocations"
 
     @property
     def ready(self) -> bool:
@@ -213,15 +238,13 @@ class Node:
 
     def caught_up(self) -> None:
         """The log has been read."""
-        self._caught_up = True
-        self._cut_off_since = None
+        self._log.reached()
         log.info("caught up with the log at %s", self.rooms.index.last)
         self._release_waiting()
 
     def cut_off(self, reason: str) -> None:
         """The log cannot be read for now."""
-        if self._cut_off_since is None:
-            self._cut_off_since = self._timer()
+        if self._log.lost():
             self.counters.cut_offs += 1
         log.warning("the log cannot be read: %s", reason)
 
@@ -229,12 +252,24 @@ class Node:
         """The log is another one: nobody can be continued."""
         self.counters.log_resets += 1
         log.error("the log is another one now, subscriptions end: %s", reason)
-        self._caught_up = False
+        self._log.begun_anew()
         self.rooms.clear()
         for live in list(self.sessions):
             with self._sparing_others(live):
                 for room in list(live.session.subscriptions):
                     self._run(live, live.session.end(room, Unsubscribed.LOG_RESET))
+
+    # What `Control` tells.
+
+    def _revoke(self, users: frozenset[str], rooms: Mapping[str, bool]) -> None:
+        """End what these revocations end; the policy knows them by now."""
+        now = self._clock()
+        for live in list(self.sessions):
+            session = live.session
+            user = session.principal.user if session.principal else None
+            if (user and user.id in users) or not rooms.keys().isdisjoint(session.subscriptions):
+                with self._sparing_others(live):
+                    self._run(live, session.revoke(rooms, now))
 
     # Commands and their effects.
 
@@ -248,11 +283,12 @@ class Node:
 
     def _answer(self, live: LiveSession, command: Command, overdue: bool) -> bool:
         """Answer a command, unless it can be answered better soon and is not `overdue`."""
-        if self._cut_off_long() and isinstance(command, _NEED_THE_LOG):
+        cut_off = self._log.cut_off_long or self._revocations.cut_off_long
+        if cut_off and isinstance(command, _NEED_THE_LOG):
             self._fail(live, command.id, ErrorCode.UNAVAILABLE, "this node cannot read the log now")
             return True
         obstacle = self._obstacle(live, command)
-        if obstacle is None or (overdue and obstacle is _AHEAD and self._cut_off_since is None):
+        if obstacle is None or (overdue and obstacle is _AHEAD and not self._log.cut_off):
             # A position that is still ahead of a node that reads is in no log, and the index
             # will say so.
             self._run(live, live.session.handle(command, self._clock()))
@@ -269,9 +305,11 @@ class Node:
         if live.outbox.size > live.outbox.limit // 2:
             # Replies, pages above all, are for clients that read them.
             return _UNREAD
+        if isinstance(command, _NEED_THE_LOG) and not self._revocations.caught_up:
+            return _REVOCATIONS
         if not isinstance(command, _READ_THE_LOG):
             return None
-        if not self._caught_up:
+        if not self._log.caught_up:
             return _CATCHING_UP
         since = command.since if isinstance(command, messages.Subscribe) else None
         position = Position.parse(since) if since is not None else None
@@ -412,10 +450,6 @@ class Node:
 
     # Time.
 
-    def _cut_off_long(self) -> bool:
-        since = self._cut_off_since
-        return since is not None and self._timer() - since > self._limits.unreadable_timeout
-
     def _tick(self) -> None:
         self._next_tick = asyncio.get_running_loop().call_later(_TICK, self._tick)
         now = self._clock()
@@ -425,6 +459,7 @@ class Node:
                 self._deadlines.watch(live)
         self._release_waiting()
         self.rooms.expire(now)
+        self._policy.revocations.forget(now)
 
 
 def _raw(publications: list[Publication]) -> list[Raw]:

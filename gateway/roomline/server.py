@@ -2,8 +2,8 @@
 
 ::
 
-    Settings ─▶ broker ─▶ Node ─▶ Endpoint (SockJS)      ─▶ public port
-                               └▶ internal_application   ─▶ internal port
+    Settings ─▶ broker, control log ─▶ Node ─▶ Endpoint (SockJS)      ─▶ public port
+                                            └▶ internal_application   ─▶ internal port
 """
 
 import asyncio
@@ -13,16 +13,16 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from roomline import logs
-from roomline.broker import Broker, BrokerError
-from roomline.brokers.embedded import EmbeddedBroker
+from roomline.broker import Broker, BrokerError, Log
+from roomline.brokers.embedded import EmbeddedBroker, control_log
 from roomline.config import Settings
 from roomline.core.limits import NodeLimits
 from roomline.core.policy import Policy
@@ -31,6 +31,11 @@ from roomline.http.handler import NothingHere
 from roomline.httpserver import GatewayServer, raise_file_limit
 from roomline.node import Node
 from roomline.transport import Endpoint, TransportSettings, server_limits
+
+if TYPE_CHECKING:
+    from roomline.brokers.rabbitmq_settings import RabbitMQSettings
+
+T = TypeVar("T")
 
 _BACKLOG: Final = 1024
 """Connections that may wait to be accepted: a whole node's clients may come at once."""
@@ -60,10 +65,25 @@ def make_broker(settings: Settings) -> Broker:
         )
     # Here, so that nobody without a RabbitMQ pays for its client.
     from roomline.brokers.rabbitmq import RabbitMQBroker
+
+    return _on_rabbitmq(RabbitMQBroker, settings)
+
+
+def make_control(settings: Settings) -> Log:
+    """The log of revocations beside that broker, not started. Raises `BrokerError`."""
+    kind, _, path = settings.broker.partition(":")
+    if kind == "embedded":
+        return control_log(path)
+    from roomline.brokers.rabbitmq import RabbitMQControlLog
+
+    return _on_rabbitmq(RabbitMQControlLog, settings)
+
+
+def _on_rabbitmq(make: "Callable[[RabbitMQSettings], T]", settings: Settings) -> T:
     from roomline.brokers.rabbitmq_settings import InvalidSetting, RabbitMQSettings
 
     try:
-        return RabbitMQBroker(
+        return make(
             RabbitMQSettings(
                 url=settings.broker,
                 namespaces=tuple(settings.namespaces),
@@ -137,7 +157,7 @@ class Gateway:
             self.url = _url(public, settings.host) + settings.prefix
             self.internal_url = _url(internal, settings.internal_host)
             try:
-                broker = make_broker(settings)
+                broker, control = make_broker(settings), make_control(settings)
             except BrokerError as error:
                 raise StartError(f"broker: {error}") from None
             undo.pop_all()
@@ -148,6 +168,7 @@ class Gateway:
             broker,
             policy,
             make_limits(settings),
+            control=control,
             name=settings.node or f"{socket.gethostname()}:{port}",
             publishers=settings.publishers,
         )

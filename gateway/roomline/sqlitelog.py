@@ -44,6 +44,8 @@ DEFAULT_RETENTION_SECONDS: Final = 7 * 86_400
 DEFAULT_RETENTION_BYTES: Final = 256 * 2**20
 """About a million short publications: what a node reads at its start in well under 30 s."""
 MIN_RETENTION_BYTES: Final = 2**20
+CONTROL_SUFFIX: Final = ".control"
+"""Behind the path of the rooms' log it makes that of the log of revocations."""
 BUSY_SECONDS: Final = 2.0
 """How long anything here waits for other threads and processes, unless told otherwise."""
 TRIM_BATCH: Final = 1000

@@ -3,6 +3,10 @@
 Two sorts, told apart by audience so that neither passes for the other: a *connection token* says
 who connects and which rooms they may read and write; a *room token* lets one subject into one
 room.
+
+Both carry a *generation*: the signer's count of revocations, read before the rights were. A
+revocation of that user or room with a higher number makes the token, or its word on that room,
+count no more.
 """
 
 from collections.abc import Mapping
@@ -10,12 +14,21 @@ from typing import Any, Final, NamedTuple
 
 import jwt
 
-from roomline.wire import InvalidName, check_room, check_user_id, shorten, well_formed
+from roomline.wire import (
+    InvalidName,
+    check_room,
+    check_user_id,
+    is_generation,
+    shorten,
+    well_formed,
+)
 
 CONNECTION_AUDIENCE: Final = "roomline"
 ROOM_AUDIENCE: Final = "roomline-room"
 MAX_LIFETIME: Final = 86_400
 """No token lives longer (seconds), whatever it says: a leaked one must end."""
+CONTROL_RETENTION_SECONDS: Final = 2 * MAX_LIFETIME
+"""How long revocations stay in their log: longer than any token that they deny is good."""
 LEEWAY: Final = 30
 """How far the signer's clock may be ahead of ours, in seconds."""
 MIN_SECRET_BYTES: Final = 32
@@ -104,6 +117,7 @@ class ConnectionClaims(NamedTuple):
     name: str
     expires: float
     grants: Grants
+    generation: int
 
 
 class RoomClaims(NamedTuple):
@@ -113,6 +127,7 @@ class RoomClaims(NamedTuple):
     room: str
     expires: float
     write: bool
+    generation: int
 
 
 def sign_connection(
@@ -123,16 +138,17 @@ def sign_connection(
     lifetime: int,
     name: str = "",
     grants: Grants = Grants(),  # noqa: B008 - an immutable value
+    generation: int = 0,
 ) -> str:
     """A connection token for a user, good for `lifetime` seconds (at most `MAX_LIFETIME`).
 
-    Raises `roomline.wire.InvalidName` for a user id, and `ValueError` for a lifetime or grant,
-    that no gateway would accept.
+    Raises `roomline.wire.InvalidName` for a user id, and `ValueError` for a lifetime, grant or
+    generation, that no gateway would accept.
     """
     for pattern in grants.read + grants.write:
         _check_pattern(pattern)
     return keys.sign(
-        _registered(CONNECTION_AUDIENCE, user_id, now, lifetime)
+        _registered(CONNECTION_AUDIENCE, user_id, now, lifetime, generation)
         | {"name": name or user_id, "read": grants.read, "write": grants.write}
     )
 
@@ -145,15 +161,23 @@ def verify_connection(keys: Keyring, token: str, now: float) -> ConnectionClaims
         name=well_formed(_claim(claims, "name", str, claims["sub"]))[:200],
         expires=_seconds(claims, "exp"),
         grants=Grants(_patterns(claims, "read"), _patterns(claims, "write")),
+        generation=_generation(claims),
     )
 
 
 def sign_room(
-    keys: Keyring, user_id: str, room: str, *, now: float, lifetime: int, write: bool = False
+    keys: Keyring,
+    user_id: str,
+    room: str,
+    *,
+    now: float,
+    lifetime: int,
+    write: bool = False,
+    generation: int = 0,
 ) -> str:
     """A room token for one user and one room. Raises like `sign_connection`."""
     return keys.sign(
-        _registered(ROOM_AUDIENCE, user_id, now, lifetime)
+        _registered(ROOM_AUDIENCE, user_id, now, lifetime, generation)
         | {"room": check_room(room), "write": write}
     )
 
@@ -166,17 +190,23 @@ def verify_room(keys: Keyring, token: str, now: float) -> RoomClaims:
         room=_room(claims),
         expires=_seconds(claims, "exp"),
         write=_claim(claims, "write", bool, False),
+        generation=_generation(claims),
     )
 
 
-def _registered(audience: str, user_id: str, now: float, lifetime: int) -> dict[str, Any]:
+def _registered(
+    audience: str, user_id: str, now: float, lifetime: int, generation: int
+) -> dict[str, Any]:
     if not 1 <= lifetime <= MAX_LIFETIME:
         raise ValueError(f"lifetime is {lifetime} seconds, accepted is 1 to {MAX_LIFETIME}")
+    if not is_generation(generation):
+        raise ValueError(f"generation is {shorten(generation)}, which is no whole number from 0 on")
     return {
         "sub": check_user_id(user_id),
         "aud": audience,
         "iat": int(now),
         "exp": int(now) + lifetime,
+        "gen": generation,
     }
 
 
@@ -228,6 +258,14 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float:
     if isinstance(value, bool) or not (isinstance(value, int | float) and 0 <= value < 2**53):
         raise TokenError(f"claim {name} must be a number of seconds, it is {shorten(value)}")
     return value
+
+
+def _generation(claims: Mapping[str, Any]) -> int:
+    # A token without one was signed before there were revocations: any of them is newer.
+    generation = claims.get("gen", 0)
+    if not is_generation(generation):
+        raise TokenError(f"claim gen must be a generation, it is {shorten(generation)}")
+    return int(generation)
 
 
 def _claim(claims: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:

@@ -22,6 +22,12 @@ ROOMS_STREAM: Final = "rooms.log"
 CONTROL_NAMESPACE: Final = "control"
 """Reserved: publications in it steer gateways and are never for clients."""
 
+CONTROL_STREAM: Final = "control.log"
+"""The RabbitMQ stream that holds them, and nothing else."""
+
+USER_REVOCATIONS: Final = "control.user"
+ROOM_REVOCATIONS: Final = "control.room"
+
 NOTICES_ROOM: Final = "system.notices"
 """The room that every client hears without subscribing, if its namespace is configured."""
 
@@ -74,6 +80,28 @@ class Envelope(NamedTuple):
     sender: Sender | None = None
     key: str | None = None
     publisher: str | None = None
+
+
+class UserRevoked(NamedTuple):
+    """Tokens of this user that are of an older generation are good no more."""
+
+    user_id: str
+    generation: int
+
+
+class RoomRevoked(NamedTuple):
+    """What tokens of an older generation say about this room counts no more. `closed`: and nobody
+    may use it."""
+
+    room: str
+    generation: int
+    closed: bool = False
+
+
+Revocation = UserRevoked | RoomRevoked
+
+MAX_GENERATION: Final = 2**53 - 1
+"""Generations are whole numbers from 0 to this one, which every JSON parser keeps exactly."""
 
 
 def check_room(room: str) -> str:
@@ -286,6 +314,53 @@ def envelope_of(room: str, body: bytes, properties: Mapping[str, Any]) -> Envelo
         key=_text(headers.get("key"), MAX_KEY_LENGTH),
         publisher=_text(properties.get("user_id"), 255),
     )
+
+
+def revocation_envelope(revocation: Revocation) -> Envelope:
+    """The publication that tells every gateway of a revocation."""
+    body: dict[str, object]
+    if isinstance(revocation, UserRevoked):
+        room = USER_REVOCATIONS
+        body = {"user": revocation.user_id, "generation": revocation.generation}
+    else:
+        room = ROOM_REVOCATIONS
+        body = revocation._asdict()
+    return Envelope(room, body_of(body), kind="system")
+
+
+def revocation_of(envelope: Envelope) -> Revocation:
+    """The revocation that an envelope carries; raises `InvalidData`.
+
+    Whether it counts is another question: its publisher must be one that may revoke.
+    """
+    try:
+        body = _decoder.decode(envelope.body.decode())
+        generation = body["generation"]
+        if not is_generation(generation):
+            raise InvalidData(
+                f"its generation is {shorten(generation)}, accepted is 0 to {MAX_GENERATION}"
+            )
+        if envelope.room == USER_REVOCATIONS:
+            return UserRevoked(check_user_id(body["user"]), generation)
+        if envelope.room == ROOM_REVOCATIONS:
+            closed = body.get("closed", False)
+            if not isinstance(closed, bool):
+                raise InvalidData(f"closed is {shorten(closed)}, accepted is true or false")
+            return RoomRevoked(check_room(body["room"]), generation, closed)
+    except InvalidName as error:
+        raise InvalidData(str(error)) from None
+    except KeyError as error:
+        raise InvalidData(f"its body has no {error}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, TypeError, RecursionError):
+        raise InvalidData(f"its body is {shorten(envelope.body)}, no revocation as JSON") from None
+    raise InvalidData(
+        f"room {shorten(envelope.room)} is neither {USER_REVOCATIONS} nor {ROOM_REVOCATIONS}"
+    )
+
+
+def is_generation(value: object) -> bool:
+    """Whether this is a whole number that can be a generation."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_GENERATION
 
 
 def _text(value: object, limit: int) -> str | None:

@@ -58,6 +58,8 @@ export declare class Connector {
     disconnect(): void;
     /** The gateway asks to go elsewhere in `milliseconds`. */
     leaveIn(milliseconds: number): void;
+    /** Replace the session's token by a new one, then call `done`. False: there is nobody to ask. */
+    renew(done: () => void): boolean;
     private attempt;
     private open;
     private connected;

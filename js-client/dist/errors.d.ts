@@ -13,5 +13,7 @@ export interface RoomlineError extends Error {
     /** Of a publish: repeat it with this key and it counts once. Else null. */
     key: string | null;
 }
+/** Whether the gateway refuses a token that was good once: another one may be good now. */
+export declare function isOutdated(error: RoomlineError): boolean;
 /** A real `Error`, so that it has a stack; not a subclass, which ES5 cannot make properly. */
 export declare function failure(code: string | number, message: string, temporary: boolean, room?: string | null): RoomlineError;

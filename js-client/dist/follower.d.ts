@@ -9,7 +9,7 @@
  * the subscription before it: they are ignored, as its reply brings them again.
  */
 import type { Calls } from "./calls.js";
-import type { RoomlineError } from "./errors.js";
+import { type RoomlineError } from "./errors.js";
 import type { AutomaticRoom, Publication, UnsubscribedPush } from "./messages.js";
 import type { Settings, TokenAnswer } from "./settings.js";
 import type { SubscriptionState } from "./states.js";
@@ -37,6 +37,8 @@ export interface FollowerSink {
     established(event: SubscribedEvent): void;
     publication(publication: Publication): void;
     failed(error: RoomlineError): void;
+    /** Replace the connection's token, then call `done`. False: there is nobody to ask for one. */
+    renew(done: () => void): boolean;
     /** Nothing follows any more; the state is `unsubscribed`, without `changed`. */
     ended(code: string, reason: string): void;
 }
@@ -59,6 +61,8 @@ export declare class Follower {
     private heldToken;
     /** Whether the gateway has wanted a token; until then the connection's grants may do. */
     private tokenWanted;
+    /** Whether what the connection's token says of this room counts no more. */
+    private outdated;
     private stopAsking;
     private readonly backoff;
     private readonly retryTimer;
@@ -96,6 +100,9 @@ export declare class Follower {
     private get live();
     /** Whether an automatic room needs no `subscribe`: nothing was missed, or nothing is wanted. */
     private isToldBy;
+    /** No token from before counts any more; one that is made now may. All who follow the room are
+     * told at once, so each waits a little before asking. */
+    private comeBack;
     private pause;
     private subscribe;
     /** Ask for what follows the position, or for the history if there is none. */

@@ -43,6 +43,7 @@ const ERRORS = {
     token_required: { temporary: false, meaning: "anonymous clients are not accepted" },
     token_invalid: { temporary: false, meaning: "the token is forged, malformed or not for us" },
     token_expired: { temporary: false, meaning: "the token is past its expiry: get a new one" },
+    token_revoked: { temporary: false, meaning: "the token was revoked: get a new one" },
     room_invalid: { temporary: false, meaning: "not a well-formed room name" },
     room_unknown: { temporary: false, meaning: "the room's namespace is not configured" },
     room_token_required: { temporary: false, meaning: "the room wants a token of its own" },
@@ -61,6 +62,7 @@ const DISCONNECTS = {
     3002: { reason: "slow", reconnect: true, meaning: "the client did not read: its outbox was full" },
     3003: { reason: "connect timeout", reconnect: true, meaning: "no connect command was accepted in time" },
     3004: { reason: "token expired", reconnect: true, meaning: "the connection token expired: come with a new one" },
+    3005: { reason: "revoked", reconnect: true, meaning: "the user's tokens were revoked: come with a new one" },
     3500: { reason: "bad protocol", reconnect: false, meaning: "too many malformed messages" },
     3501: { reason: "message too long", reconnect: false, meaning: "a message exceeded the size limit" },
     3502: { reason: "flood", reconnect: false, meaning: "commands kept coming far above the rate limit" },
@@ -69,6 +71,8 @@ const DISCONNECTS = {
 const UNSUBSCRIBED = {
     token_expired: "the room token expired: subscribe with a new one",
     log_reset: "the log was replaced: subscribe anew, without a position",
+    rights_changed: "the room's rights have changed: subscribe with a new token",
+    room_closed: "the room was closed",
     forbidden: "the refreshed token does not grant this room any more",
 };
 /** Reasons of `recovered: false`. */
@@ -80,6 +84,10 @@ const UNRECOVERABLE = {
 };
 
 /** The one error that the client reports and rejects with. */
+/** Whether the gateway refuses a token that was good once: another one may be good now. */
+function isOutdated(error) {
+    return error.code === "token_expired" || error.code === "token_revoked";
+}
 /** A real `Error`, so that it has a stack; not a subclass, which ES5 cannot make properly. */
 function failure(code, message, temporary, room = null) {
     const error = new Error(message);
@@ -309,24 +317,42 @@ class Refresher {
         this.refused = refused;
         this.calls = null;
         this.stopAsking = () => undefined;
+        /** Whether a token was asked for and the gateway has not taken it yet. */
+        this.asking = false;
+        /** Whether that token may be from before the last `renew`. */
+        this.outdated = false;
+        this.waiting = [];
         this.timer = new Timer(settings.environment, () => this.ask());
         this.backoff = new Backoff(settings.environment.random, settings.backoff);
     }
     /** `expiresIn`: seconds; null: never. */
     start(calls, expiresIn) {
         this.calls = calls;
+        this.asking = false;
         if (expiresIn === null || !this.settings.token)
             return;
         const share = EARLIEST + (LATEST - EARLIEST) * this.settings.environment.random();
         const wait = Math.floor(1000 * expiresIn * share);
         this.timer.start(Math.min(LONGEST, Math.max(SHORTEST, wait)));
     }
+    /** Ask for a new token now; `done` is called when the gateway has taken one that was asked for
+     * since. Never, if the session ends before. */
+    renew(done) {
+        this.waiting.push(done);
+        this.outdated = this.asking;
+        if (!this.asking)
+            this.ask();
+    }
     stop() {
         this.calls = null;
+        this.asking = this.outdated = false;
+        this.waiting = [];
         this.timer.stop();
         this.stopAsking();
     }
     ask() {
+        this.timer.stop();
+        this.asking = true;
         const { environment, timeouts, token } = this.settings;
         this.stopAsking = askForToken(environment, timeouts.reply, token, (given) => {
             if (given !== null)
@@ -345,13 +371,26 @@ class Refresher {
         calls.send({ type: "refresh", token }, (reply) => {
             this.backoff.reset();
             this.start(calls, reply.expires_in);
+            this.renewed();
         }, (error) => {
             if (calls.open)
                 this.retry(error);
         });
     }
+    renewed() {
+        if (this.outdated) {
+            this.outdated = false;
+            this.ask();
+            return;
+        }
+        const waiting = this.waiting;
+        this.waiting = [];
+        for (const done of waiting)
+            done();
+    }
     /** Until it succeeds or the gateway ends the session because the token has expired. */
     retry(error) {
+        this.asking = this.outdated = false;
         this.timer.start(this.backoff.next());
         this.failed(error);
     }
@@ -721,6 +760,13 @@ class Connector {
         this.leaving = true;
         this.leaveTimer.start(milliseconds);
     }
+    /** Replace the session's token by a new one, then call `done`. False: there is nobody to ask. */
+    renew(done) {
+        if (!this.settings.token)
+            return false;
+        this.refresher.renew(done);
+        return true;
+    }
     attempt() {
         const { environment, timeouts, token } = this.settings;
         if (!token) {
@@ -829,7 +875,7 @@ class Connector {
 function finalError(code, reason, refusal) {
     if (refusal) {
         // A new token may be good where this one was too old.
-        return refusal.temporary || refusal.code === "token_expired" ? null : refusal;
+        return refusal.temporary || isOutdated(refusal) ? null : refusal;
     }
     if (code === null || code < FIRST_FINAL || code > LAST_FINAL)
         return null;
@@ -1259,8 +1305,9 @@ class Chain {
 
 
 
+
 /** Why a room token may be refused although another one would do. */
-const STALE_TOKEN = ["token_expired", "token_invalid", "room_token_required"];
+const STALE_TOKEN = ["token_expired", "token_revoked", "token_invalid", "room_token_required"];
 class Follower {
     constructor(room, settings, sink) {
         this.room = room;
@@ -1281,6 +1328,8 @@ class Follower {
         this.heldToken = null;
         /** Whether the gateway has wanted a token; until then the connection's grants may do. */
         this.tokenWanted = false;
+        /** Whether what the connection's token says of this room counts no more. */
+        this.outdated = false;
         this.stopAsking = () => undefined;
         this.backoff = new Backoff(settings.environment.random, settings.backoff);
         this.retryTimer = new Timer(settings.environment, () => this.subscribe());
@@ -1320,6 +1369,7 @@ class Follower {
     /** A session has begun; `automatic`: what it says of this room if it is an automatic one. */
     resume(calls, automatic) {
         this.calls = calls;
+        this.outdated = false;
         this.automatic = automatic !== null;
         if (automatic && this.isToldBy(automatic)) {
             const recovered = this.chain.position !== null;
@@ -1378,6 +1428,9 @@ class Follower {
             this.lost = push.code;
             this.subscribe();
         }
+        else if (push.code === "rights_changed") {
+            this.comeBack();
+        }
         else if (
         // Neither the connection's grants nor the last token do any more; another token may.
         (push.code === "token_expired" || push.code === "forbidden") &&
@@ -1400,6 +1453,15 @@ class Follower {
             return this.chain.endsWith(automatic.head);
         return !this.options.history && this.lost === null;
     }
+    /** No token from before counts any more; one that is made now may. All who follow the room are
+     * told at once, so each waits a little before asking. */
+    comeBack() {
+        this.pause();
+        this.heldToken = null;
+        this.tokenWanted = this.outdated = true;
+        this.retryTimer.start(this.backoff.next());
+        this.change("subscribing");
+    }
     pause() {
         this.attempt += 1;
         this.paging = false;
@@ -1414,7 +1476,18 @@ class Follower {
         if (attempt !== this.attempt)
             return;
         const { token } = this.options;
-        if (typeof token !== "function" || !this.tokenWanted || this.heldToken !== null) {
+        if (typeof token !== "function") {
+            const renewed = () => {
+                if (attempt !== this.attempt)
+                    return;
+                this.outdated = false;
+                this.requestPage(false);
+            };
+            if (!this.outdated || !this.sink.renew(renewed))
+                this.requestPage(false);
+            return;
+        }
+        if (!this.tokenWanted || this.heldToken !== null) {
             this.requestPage(false);
             return;
         }
@@ -1500,7 +1573,7 @@ class Follower {
         }
         if (renewable && !tokenIsFresh)
             this.subscribe();
-        else if (error.temporary || (renewable && error.code === "token_expired"))
+        else if (error.temporary || (renewable && isOutdated(error)))
             this.retry(error);
         else
             this.fail(error);
@@ -1721,6 +1794,7 @@ class Rooms {
                 tell("publication", publication);
             },
             failed: (error) => tell("error", error),
+            renew: (done) => this.owner.renew(done),
             ended: (code, reason) => {
                 const { subscription } = entry;
                 this.followed.remove(room);
@@ -1891,6 +1965,7 @@ class Roomline extends Emitter {
         this.rooms = new Rooms(settings, {
             tell: (name, event) => this.emit(name, event),
             opened: (room) => this.publisher.release(room),
+            renew: (done) => this.connector.renew(done),
             publish: (room, data, publishOptions) => this.publish(room, data, publishOptions),
             history: (room, limit) => this.history(room, limit),
         });

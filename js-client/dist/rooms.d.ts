@@ -17,6 +17,7 @@ export interface RoomsOwner extends Pick<SubscriptionOwner, "publish" | "history
     tell<Name extends keyof RoomEvents>(name: Name, event: RoomEvents[Name]): void;
     /** `awaitsAccess` is over for this room. Told before the application is. */
     opened(room: string): void;
+    renew(done: () => void): boolean;
 }
 export declare class Rooms {
     private readonly settings;

@@ -56,6 +56,7 @@ export class Roomline extends Emitter<ClientEvents> {
     this.rooms = new Rooms(settings, {
       tell: (name, event) => this.emit<keyof RoomEvents>(name, event),
       opened: (room) => this.publisher.release(room),
+      renew: (done) => this.connector.renew(done),
       publish: (room, data, publishOptions) => this.publish(room, data, publishOptions),
       history: (room, limit) => this.history(room, limit),
     });

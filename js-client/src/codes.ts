@@ -24,6 +24,7 @@ export const ERRORS: { readonly [code: string]: ErrorEntry } = {
   token_required: { temporary: false, meaning: "anonymous clients are not accepted" },
   token_invalid: { temporary: false, meaning: "the token is forged, malformed or not for us" },
   token_expired: { temporary: false, meaning: "the token is past its expiry: get a new one" },
+  token_revoked: { temporary: false, meaning: "the token was revoked: get a new one" },
   room_invalid: { temporary: false, meaning: "not a well-formed room name" },
   room_unknown: { temporary: false, meaning: "the room's namespace is not configured" },
   room_token_required: { temporary: false, meaning: "the room wants a token of its own" },
@@ -43,6 +44,7 @@ export const DISCONNECTS: { readonly [code: number]: DisconnectEntry } = {
   3002: { reason: "slow", reconnect: true, meaning: "the client did not read: its outbox was full" },
   3003: { reason: "connect timeout", reconnect: true, meaning: "no connect command was accepted in time" },
   3004: { reason: "token expired", reconnect: true, meaning: "the connection token expired: come with a new one" },
+  3005: { reason: "revoked", reconnect: true, meaning: "the user's tokens were revoked: come with a new one" },
   3500: { reason: "bad protocol", reconnect: false, meaning: "too many malformed messages" },
   3501: { reason: "message too long", reconnect: false, meaning: "a message exceeded the size limit" },
   3502: { reason: "flood", reconnect: false, meaning: "commands kept coming far above the rate limit" },
@@ -52,6 +54,8 @@ export const DISCONNECTS: { readonly [code: number]: DisconnectEntry } = {
 export const UNSUBSCRIBED: { readonly [code: string]: string } = {
   token_expired: "the room token expired: subscribe with a new one",
   log_reset: "the log was replaced: subscribe anew, without a position",
+  rights_changed: "the room's rights have changed: subscribe with a new token",
+  room_closed: "the room was closed",
   forbidden: "the refreshed token does not grant this room any more",
 };
 

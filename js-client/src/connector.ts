@@ -10,7 +10,7 @@
 import { Backoff } from "./backoff.js";
 import type { Calls } from "./calls.js";
 import { DISCONNECTS } from "./codes.js";
-import { failure, type RoomlineError } from "./errors.js";
+import { failure, isOutdated, type RoomlineError } from "./errors.js";
 import { PROTOCOL_VERSION, type Command, type Connected, type Incoming } from "./messages.js";
 import { Refresher } from "./refresher.js";
 import { Session, type Ending } from "./session.js";
@@ -103,6 +103,13 @@ export class Connector {
   leaveIn(milliseconds: number): void {
     this.leaving = true;
     this.leaveTimer.start(milliseconds);
+  }
+
+  /** Replace the session's token by a new one, then call `done`. False: there is nobody to ask. */
+  renew(done: () => void): boolean {
+    if (!this.settings.token) return false;
+    this.refresher.renew(done);
+    return true;
   }
 
   private attempt(): void {
@@ -226,7 +233,7 @@ function finalError(
 ): RoomlineError | null {
   if (refusal) {
     // A new token may be good where this one was too old.
-    return refusal.temporary || refusal.code === "token_expired" ? null : refusal;
+    return refusal.temporary || isOutdated(refusal) ? null : refusal;
   }
   if (code === null || code < FIRST_FINAL || code > LAST_FINAL) return null;
   const entry = DISCONNECTS[code];

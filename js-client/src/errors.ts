@@ -23,6 +23,11 @@ export interface RoomlineError extends Error {
   key: string | null;
 }
 
+/** Whether the gateway refuses a token that was good once: another one may be good now. */
+export function isOutdated(error: RoomlineError): boolean {
+  return error.code === "token_expired" || error.code === "token_revoked";
+}
+
 /** A real `Error`, so that it has a stack; not a subclass, which ES5 cannot make properly. */
 export function failure(
   code: string | number,

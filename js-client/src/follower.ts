@@ -11,7 +11,7 @@
 
 import { Backoff } from "./backoff.js";
 import type { Calls } from "./calls.js";
-import type { RoomlineError } from "./errors.js";
+import { isOutdated, type RoomlineError } from "./errors.js";
 import type {
   AutomaticRoom,
   Command,
@@ -26,7 +26,7 @@ import { Timer } from "./timer.js";
 import { askForToken } from "./tokens.js";
 
 /** Why a room token may be refused although another one would do. */
-const STALE_TOKEN = ["token_expired", "token_invalid", "room_token_required"];
+const STALE_TOKEN = ["token_expired", "token_revoked", "token_invalid", "room_token_required"];
 
 export interface SubscribeOptions {
   /** How many of the latest publications to get when there is nothing to continue from. */
@@ -54,6 +54,8 @@ export interface FollowerSink {
   established(event: SubscribedEvent): void;
   publication(publication: Publication): void;
   failed(error: RoomlineError): void;
+  /** Replace the connection's token, then call `done`. False: there is nobody to ask for one. */
+  renew(done: () => void): boolean;
   /** Nothing follows any more; the state is `unsubscribed`, without `changed`. */
   ended(code: string, reason: string): void;
 }
@@ -74,6 +76,8 @@ export class Follower {
   private heldToken: string | null = null;
   /** Whether the gateway has wanted a token; until then the connection's grants may do. */
   private tokenWanted = false;
+  /** Whether what the connection's token says of this room counts no more. */
+  private outdated = false;
   private stopAsking: () => void = () => undefined;
   private readonly backoff: Backoff;
   private readonly retryTimer: Timer;
@@ -124,6 +128,7 @@ export class Follower {
   /** A session has begun; `automatic`: what it says of this room if it is an automatic one. */
   resume(calls: Calls, automatic: AutomaticRoom | null): void {
     this.calls = calls;
+    this.outdated = false;
     this.automatic = automatic !== null;
     if (automatic && this.isToldBy(automatic)) {
       const recovered = this.chain.position !== null;
@@ -182,6 +187,8 @@ export class Follower {
       this.chain.forget();
       this.lost = push.code;
       this.subscribe();
+    } else if (push.code === "rights_changed") {
+      this.comeBack();
     } else if (
       // Neither the connection's grants nor the last token do any more; another token may.
       (push.code === "token_expired" || push.code === "forbidden") &&
@@ -206,6 +213,16 @@ export class Follower {
     return !this.options.history && this.lost === null;
   }
 
+  /** No token from before counts any more; one that is made now may. All who follow the room are
+   * told at once, so each waits a little before asking. */
+  private comeBack(): void {
+    this.pause();
+    this.heldToken = null;
+    this.tokenWanted = this.outdated = true;
+    this.retryTimer.start(this.backoff.next());
+    this.change("subscribing");
+  }
+
   private pause(): void {
     this.attempt += 1;
     this.paging = false;
@@ -220,7 +237,16 @@ export class Follower {
     // A listener may have unsubscribed or disconnected.
     if (attempt !== this.attempt) return;
     const { token } = this.options;
-    if (typeof token !== "function" || !this.tokenWanted || this.heldToken !== null) {
+    if (typeof token !== "function") {
+      const renewed = () => {
+        if (attempt !== this.attempt) return;
+        this.outdated = false;
+        this.requestPage(false);
+      };
+      if (!this.outdated || !this.sink.renew(renewed)) this.requestPage(false);
+      return;
+    }
+    if (!this.tokenWanted || this.heldToken !== null) {
       this.requestPage(false);
       return;
     }
@@ -301,7 +327,7 @@ export class Follower {
       this.tokenWanted = true;
     }
     if (renewable && !tokenIsFresh) this.subscribe();
-    else if (error.temporary || (renewable && error.code === "token_expired")) this.retry(error);
+    else if (error.temporary || (renewable && isOutdated(error))) this.retry(error);
     else this.fail(error);
   }
 

@@ -22,6 +22,11 @@ export class Refresher {
   private readonly backoff: Backoff;
   private calls: Calls | null = null;
   private stopAsking: () => void = () => undefined;
+  /** Whether a token was asked for and the gateway has not taken it yet. */
+  private asking = false;
+  /** Whether that token may be from before the last `renew`. */
+  private outdated = false;
+  private waiting: Array<() => void> = [];
 
   constructor(
     private readonly settings: Settings,
@@ -36,19 +41,32 @@ export class Refresher {
   /** `expiresIn`: seconds; null: never. */
   start(calls: Calls, expiresIn: number | null): void {
     this.calls = calls;
+    this.asking = false;
     if (expiresIn === null || !this.settings.token) return;
     const share = EARLIEST + (LATEST - EARLIEST) * this.settings.environment.random();
     const wait = Math.floor(1000 * expiresIn * share);
     this.timer.start(Math.min(LONGEST, Math.max(SHORTEST, wait)));
   }
 
+  /** Ask for a new token now; `done` is called when the gateway has taken one that was asked for
+   * since. Never, if the session ends before. */
+  renew(done: () => void): void {
+    this.waiting.push(done);
+    this.outdated = this.asking;
+    if (!this.asking) this.ask();
+  }
+
   stop(): void {
     this.calls = null;
+    this.asking = this.outdated = false;
+    this.waiting = [];
     this.timer.stop();
     this.stopAsking();
   }
 
   private ask(): void {
+    this.timer.stop();
+    this.asking = true;
     const { environment, timeouts, token } = this.settings;
     this.stopAsking = askForToken(
       environment,
@@ -75,6 +93,7 @@ export class Refresher {
       (reply) => {
         this.backoff.reset();
         this.start(calls, reply.expires_in);
+        this.renewed();
       },
       (error) => {
         if (calls.open) this.retry(error);
@@ -82,8 +101,20 @@ export class Refresher {
     );
   }
 
+  private renewed(): void {
+    if (this.outdated) {
+      this.outdated = false;
+      this.ask();
+      return;
+    }
+    const waiting = this.waiting;
+    this.waiting = [];
+    for (const done of waiting) done();
+  }
+
   /** Until it succeeds or the gateway ends the session because the token has expired. */
   private retry(error: RoomlineError): void {
+    this.asking = this.outdated = false;
     this.timer.start(this.backoff.next());
     this.failed(error);
   }

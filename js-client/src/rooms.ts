@@ -22,6 +22,7 @@ export interface RoomsOwner extends Pick<SubscriptionOwner, "publish" | "history
   tell<Name extends keyof RoomEvents>(name: Name, event: RoomEvents[Name]): void;
   /** `awaitsAccess` is over for this room. Told before the application is. */
   opened(room: string): void;
+  renew(done: () => void): boolean;
 }
 
 interface Followed {
@@ -153,6 +154,7 @@ export class Rooms {
         tell("publication", publication);
       },
       failed: (error) => tell("error", error),
+      renew: (done) => this.owner.renew(done),
       ended: (code, reason) => {
         const { subscription } = entry;
         this.followed.remove(room);

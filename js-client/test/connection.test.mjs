@@ -460,6 +460,7 @@ for (const [code, temporary] of [
   ["catching_up", true],
   ["unavailable", true],
   ["token_expired", false], // a new one is asked for
+  ["token_revoked", false],
 ]) {
   test(`connect refused with ${code} is tried again`, () => {
     let asked = 0;

@@ -499,6 +499,102 @@ test("a room that the connection grants no more is continued with a room token",
   assert.equal(world.subscription.state, "unsubscribed", "and that was the last word");
 });
 
+const changeRights = (world) =>
+  world.socket.say({ type: "unsubscribed", room: ROOM, code: "rights_changed", reason: "changed" });
+
+test("when the rights have changed, a room token is asked for and it continues", async () => {
+  const asked = [];
+  const world = World.subscribed({}, { token: async (room) => `t-${asked.push(room)}` });
+  changeRights(world);
+  assert.equal(world.subscription.state, "subscribing");
+  assert.deepEqual(asked, [], "not everybody at the same moment");
+  world.clock.advance(world.clock.next);
+  await settled();
+  const { token, since } = world.socket.last("subscribe");
+  assert.deepEqual([token, since], ["t-1", "p1"]);
+  world.subscribed({ position: "p2", head: "p2", recovered: true, publications: [publication(2)] });
+  assert.deepEqual(world.told, [2]);
+  assert.deepEqual(world.of("unsubscribed"), []);
+  changeRights(world);
+  world.clock.advance(world.clock.next);
+  await settled();
+  assert.equal(world.socket.last("subscribe").token, "t-2", "the one that is held counts no more");
+});
+
+test("when the rights have changed, who gets no room token is told that it is over", async () => {
+  const token = () => Promise.reject(Object.assign(new Error("403"), { temporary: false }));
+  const world = World.subscribed({}, { token });
+  changeRights(world);
+  world.clock.advance(world.clock.next);
+  await settled();
+  assert.equal(world.subscription.state, "unsubscribed");
+  assert.equal(world.of("unsubscribed")[0].code, "token_failed");
+});
+
+test("when the rights have changed, without a room token the connection's is renewed", () => {
+  let asked = 0;
+  const world = World.subscribed({ token: () => `c-${++asked}` });
+  const other = world.subscribe({}, "chat.other");
+  world.subscribed({ room: "chat.other", position: "p1", head: "p1" });
+  const subscribes = world.socket.commands("subscribe").length;
+  changeRights(world);
+  world.socket.say({ type: "unsubscribed", room: other.room, code: "rights_changed", reason: "c" });
+  world.clock.advance(1000);
+  const first = world.socket.last("refresh");
+  assert.equal(first.token, "c-2");
+  assert.equal(world.socket.commands("subscribe").length, subscribes, "not before it is taken");
+  world.socket.say({ type: "refreshed", id: first.id, expires_in: null });
+  const second = world.socket.last("refresh");
+  assert.equal(second.token, "c-3", "the first was asked for before the other room was told");
+  world.socket.say({ type: "refreshed", id: second.id, expires_in: null });
+  const commands = world.socket.commands("subscribe").slice(subscribes);
+  assert.deepEqual(commands.map(({ room, since, token }) => [room, since, token]), [
+    [ROOM, "p1", undefined],
+    ["chat.other", "p1", undefined],
+  ]);
+  world.refuse(commands[0], "room_token_required");
+  assert.equal(world.subscription.state, "unsubscribed", "this user may not any more");
+});
+
+test("when the rights have changed and there are no tokens at all, it asks once more", () => {
+  const world = World.subscribed();
+  changeRights(world);
+  world.clock.advance(1000);
+  world.refuse(world.socket.last("subscribe"), "room_token_required");
+  assert.equal(world.subscription.state, "unsubscribed");
+});
+
+test("rights that change while the connection is lost are settled by the next one", () => {
+  let asked = 0;
+  const world = World.subscribed({ token: () => `c-${++asked}` });
+  changeRights(world);
+  world.socket.drop();
+  world.connect();
+  assert.equal(world.socket.last("subscribe").since, "p1");
+  assert.deepEqual(world.socket.commands("refresh"), []);
+  assert.equal(asked, 2, "the new connection's token is new");
+});
+
+test("a room that was closed is over", () => {
+  const world = World.subscribed({}, { token: () => "t-1" });
+  world.socket.say({ type: "unsubscribed", room: ROOM, code: "room_closed", reason: "closed" });
+  assert.equal(world.subscription.state, "unsubscribed");
+  assert.equal(world.of("unsubscribed")[0].code, "room_closed");
+});
+
+test("a room token that was revoked is replaced", () => {
+  let asked = 0;
+  const world = new World();
+  world.subscribe({ token: () => `t-${++asked}` });
+  world.connect();
+  wantToken(world);
+  world.subscribed({ position: "p1", head: "p1" });
+  world.socket.drop();
+  world.connect();
+  world.refuse(world.socket.last("subscribe"), "token_revoked");
+  assert.equal(world.socket.last("subscribe").token, "t-2");
+});
+
 test("a kept room token that is refused is replaced; a fresh one that is refused is not", async () => {
   let asked = 0;
   const world = new World();

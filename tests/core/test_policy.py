@@ -5,6 +5,7 @@ from roomline.core.codec import ProtocolError
 from roomline.core.codes import ErrorCode
 from roomline.core.policy import Access, Namespace, Policy, Principal, Rule
 from roomline.tokens import Grants, Keyring, sign_connection, sign_room
+from roomline.wire import Revocation, RoomRevoked, UserRevoked
 
 KEYS = Keyring({"k1": "s" * 32})
 NOW = 1_000_000.0
@@ -139,3 +140,90 @@ def test_a_grant_outlives_the_room_token_that_came_with_it() -> None:
     reader = principal(grants=Grants(read=("token.a",)))
     access = POLICY.check_read(reader, "token.a", room_token("token.a"), NOW)
     assert access.expires is None
+
+
+# Revocations.
+
+
+def revoking(*revocations: Revocation) -> Policy:
+    policy = Policy(NAMESPACES, KEYS, anonymous=True)
+    for revocation in revocations:
+        policy.revocations.add(revocation, NOW)
+    return policy
+
+
+def at(generation: int, **grants: tuple[str, ...]) -> Principal:
+    """A user whose connection token is of that generation, connected before any revocation."""
+    token = sign_connection(
+        KEYS, "7", now=NOW, lifetime=60, grants=Grants(**grants), generation=generation
+    )
+    return Policy(NAMESPACES, KEYS, anonymous=True).authenticate(token, "", NOW)
+
+
+def test_a_revoked_users_older_tokens_are_refused() -> None:
+    policy = revoking(UserRevoked("7", 5))
+    for user_id, generation, refused in (("7", 4, True), ("7", 5, False), ("8", 0, False)):
+        token = sign_connection(KEYS, user_id, now=NOW, lifetime=60, generation=generation)
+        if refused:
+            with pytest.raises(ProtocolError) as caught:
+                policy.authenticate(token, "", NOW)
+            assert caught.value.code is ErrorCode.TOKEN_REVOKED
+        else:
+            assert not policy.revoked(policy.authenticate(token, "", NOW))
+    assert policy.revoked(at(4))
+    assert not policy.revoked(policy.authenticate(None, "7" * 16, NOW)), "who came without a token"
+
+
+def test_of_a_revoked_room_older_grants_do_not_count() -> None:
+    policy = revoking(RoomRevoked("token.a", 5))
+    both = {"read": ("token.**",), "write": ("token.**",)}
+    for room, generation, counts in (
+        ("token.a", 4, False),
+        ("token.a", 5, True),
+        ("token.b", 4, True),
+    ):
+        who = at(generation, **both)
+        if counts:
+            policy.check_read(who, room, None, NOW)
+            policy.check_write(who, room, None, NOW)
+            continue
+        with pytest.raises(ProtocolError) as caught:
+            policy.check_read(who, room, None, NOW)
+        assert caught.value.code is ErrorCode.ROOM_TOKEN_REQUIRED
+        with pytest.raises(ProtocolError) as caught:
+            policy.check_write(who, room, None, NOW)
+        assert caught.value.code is ErrorCode.FORBIDDEN
+
+
+@pytest.mark.parametrize("revocation", [RoomRevoked("token.a", 5, True), UserRevoked("7", 5)])
+def test_older_room_tokens_do_not_count_either(revocation: Revocation) -> None:
+    who = at(5)
+    before, policy = revoking(), revoking(revocation)
+    for generation, counts in ((4, False), (5, True)):
+        token = sign_room(
+            KEYS, "7", "token.a", now=NOW, lifetime=60, write=True, generation=generation
+        )
+        held = before.check_read(who, "token.a", token, NOW)
+        assert policy.still_reads(who, "token.a", held, NOW) == counts
+        if counts:
+            assert policy.check_read(who, "token.a", token, NOW) == held
+            policy.check_write(who, "token.a", held, NOW)
+            continue
+        with pytest.raises(ProtocolError) as caught:
+            policy.check_read(who, "token.a", token, NOW)
+        assert caught.value.code is ErrorCode.TOKEN_REVOKED
+        with pytest.raises(ProtocolError):
+            policy.check_write(who, "token.a", held, NOW)
+
+
+def test_rules_of_namespaces_are_not_revoked() -> None:
+    policy = revoking(*(RoomRevoked(room, 5, True) for room in ("public.a", "authenticated.a")))
+    for room in ("public.a", "authenticated.a"):
+        policy.check_read(at(4), room, None, NOW)
+        policy.check_write(at(4), room, None, NOW)
+
+
+def test_automatic_rooms_are_not_revoked() -> None:
+    policy = revoking(RoomRevoked("user.7", 5, True), RoomRevoked("system.notices", 5, True))
+    for room in policy.automatic_rooms(at(4)):
+        policy.check_read(at(4), room, None, NOW)

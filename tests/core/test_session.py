@@ -24,7 +24,7 @@ from roomline.core.session import (
     Welcome,
 )
 from roomline.tokens import Grants, Keyring, sign_connection, sign_room
-from roomline.wire import Sender
+from roomline.wire import RoomRevoked, Sender, UserRevoked
 
 KEYS = Keyring({"k1": "s" * 32})
 NOW = 1_000_000.0
@@ -336,3 +336,81 @@ def test_every_command_is_answered(commands: list[dict[str, Any]]) -> None:
         else:
             effects = session.handle(command, NOW)
         assert effects
+
+
+# Revocations.
+
+
+def revocable(generation: int = 4, **grants: Any) -> tuple[Session, Policy]:
+    """A connected session with a policy of its own."""
+    policy = Policy(POLICY.namespaces, KEYS, anonymous=True)
+    session = Session("s-1", "f" * 32, policy, NodeLimits(), NOW)
+    token = sign_connection(
+        KEYS, "7", now=NOW, lifetime=600, grants=Grants(**grants), generation=generation
+    )
+    session.handle(messages.Connect(id=1, version=1, token=token), NOW)
+    return session, policy
+
+
+def ended(effects: list[Effect]) -> dict[str, str]:
+    return {
+        effect.message.room: effect.message.code
+        for effect in effects
+        if isinstance(effect, Reply) and isinstance(effect.message, messages.UnsubscribedPush)
+    }
+
+
+def test_a_revoked_user_is_disconnected() -> None:
+    session, policy = revocable()
+    policy.revocations.add(UserRevoked("7", 4), NOW)
+    assert session.revoke({}, NOW) == []
+    policy.revocations.add(UserRevoked("7", 5), NOW)
+    assert session.revoke({}, NOW) == [Close(Disconnect.REVOKED)]
+    assert Session("s", CLIENT, policy, NodeLimits(), NOW).revoke({}, NOW) == []
+
+
+def test_a_user_that_has_refreshed_stays_without_what_was_held_before() -> None:
+    session, policy = revocable(4)
+    old = sign_room(KEYS, "7", "secret.a", now=NOW, lifetime=60, generation=4)
+    subscribe(session, "secret.a", token=old)
+    new = sign_connection(KEYS, "7", now=NOW, lifetime=600, generation=5)
+    session.handle(messages.Refresh(id=9, token=new), NOW)
+    policy.revocations.add(UserRevoked("7", 5), NOW)
+    assert ended(session.revoke({}, NOW)) == {"secret.a": "rights_changed"}
+
+
+def test_a_revoked_room_ends_where_tokens_are_needed() -> None:
+    session, policy = revocable(4, read=("secret.a", "secret.b"))
+    newer = sign_room(KEYS, "7", "secret.c", now=NOW, lifetime=60, generation=5)
+    for room, token in (
+        ("secret.a", None),
+        ("secret.b", None),
+        ("chat.a", None),
+        ("secret.c", newer),
+    ):
+        subscribe(session, room, token=token)
+    rooms = {"secret.a": False, "secret.c": False, "chat.a": False, "user.7": True}
+    for room, closed in rooms.items():
+        policy.revocations.add(RoomRevoked(room, 5, closed), NOW)
+    effects = session.revoke(rooms, NOW)
+    assert Detach("secret.a") in effects
+    assert ended(effects) == {"secret.a": "rights_changed"}
+    assert set(session.subscriptions) == {
+        "system.notices", "user.7", "secret.b", "chat.a", "secret.c"
+    }  # fmt: skip
+    assert error(publish(session, "secret.a")).code == "forbidden"
+    assert error(subscribe(session, "secret.a")).code == "room_token_required"
+
+
+def test_a_closed_room_ends_for_whoever_is_in_it() -> None:
+    session, policy = revocable(4, read=("secret.a",))
+    subscribe(session, "secret.a")
+    subscribe(session, "chat.a")
+    rooms = {"secret.a": True, "chat.a": True, "system.notices": True}
+    for room in rooms:
+        policy.revocations.add(RoomRevoked(room, 5, True), NOW)
+    assert ended(session.revoke(rooms, NOW)) == {
+        "secret.a": "room_closed",
+        "chat.a": "room_closed",
+    }
+    assert isinstance(subscribe(session, "chat.a")[0], Attach), "its namespace's rule is public"

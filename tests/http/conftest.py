@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from roomline.brokers.embedded import EmbeddedBroker
+from roomline.brokers.embedded import EmbeddedBroker, control_log
 from roomline.core.limits import NodeLimits
 from roomline.core.policy import Namespace, Policy, Rule
 from roomline.http import INTERNAL_LIMITS, internal_application
@@ -82,8 +82,9 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
         *, tokens: tuple[str, ...] = (TOKEN,), broker_class: type[EmbeddedBroker] = EmbeddedBroker
     ) -> Api:
         policy = Policy(NAMESPACES, None, anonymous=True)
-        broker = broker_class(tmp_path / "log.sqlite3", NAMESPACES)
-        node = Node(broker, policy, NodeLimits(), name="node-1")
+        path = tmp_path / "log.sqlite3"
+        broker = broker_class(path, NAMESPACES)
+        node = Node(broker, policy, NodeLimits(), control=control_log(path), name="node-1")
         server = GatewayServer(internal_application(node, policy, tokens), **INTERNAL_LIMITS)
         sockets = bind_sockets(0, "127.0.0.1")
         server.add_sockets(sockets)

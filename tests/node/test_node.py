@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from roomline.brokers.embedded import EmbeddedBroker
+from roomline.brokers.embedded import EmbeddedBroker, control_log
 from roomline.core.limits import NodeLimits
 from roomline.core.link import Peer
 from roomline.core.policy import Namespace, Policy, Rule
@@ -97,7 +97,8 @@ async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
 
 
 def make_node(path: Path, **limits: Any) -> Node:
-    return Node(EmbeddedBroker(path, POLICY.namespaces), POLICY, NodeLimits(**limits), name="n-1")
+    broker = EmbeddedBroker(path, POLICY.namespaces)
+    return Node(broker, POLICY, NodeLimits(**limits), control=control_log(path), name="n-1")
 
 
 @pytest.fixture
@@ -302,7 +303,7 @@ async def test_a_replaced_log_ends_subscriptions(node: Node, path: Path) -> None
 
 async def test_publishing_while_the_broker_is_closed_is_a_temporary_error(path: Path) -> None:
     broker = EmbeddedBroker(path, POLICY.namespaces)
-    node = Node(broker, POLICY, NodeLimits(), name="n-1")
+    node = Node(broker, POLICY, NodeLimits(), control=control_log(path), name="n-1")
     await node.start()
     browser = await Browser(node).connect()
     await broker.close()
@@ -538,7 +539,9 @@ async def test_a_wall_clock_that_is_set_back_delays_nothing(path: Path) -> None:
     wall = [time.time()]
     broker = EmbeddedBroker(path, POLICY.namespaces)
     limits = NodeLimits(waiting_timeout=0.2, unreadable_timeout=0.2)
-    node = Node(broker, POLICY, limits, name="n-1", clock=lambda: wall[0])
+    node = Node(
+        broker, POLICY, limits, control=control_log(path), name="n-1", clock=lambda: wall[0]
+    )
     await node.start()
     browser = await Browser(node).connect()
     browser.send("subscribe", room="chat.a", since="0.999.000000000000")

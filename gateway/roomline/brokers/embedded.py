@@ -32,6 +32,7 @@ from roomline.broker import (
 )
 from roomline.brokers.guarded import Guarded
 from roomline.sqlitelog import (
+    CONTROL_SUFFIX,
     DEFAULT_RETENTION_BYTES,
     DEFAULT_RETENTION_SECONDS,
     Extent,
@@ -43,12 +44,17 @@ from roomline.sqlitelog import (
     SqliteLog,
     check_envelope,
 )
+from roomline.tokens import CONTROL_RETENTION_SECONDS
 from roomline.wire import Envelope, InvalidData, InvalidName, fingerprint_of, namespace_of
 
 PUBLISHER: Final = "roomline"
 """What the log states as `Envelope.publisher` of a gateway's publications."""
 POLL_SECONDS: Final = 0.005
 """How often the log is asked whether another process has changed it."""
+CONTROL_POLL_SECONDS: Final = 0.05
+"""The same for the log of revocations: a file more to look at, for what has a second's time."""
+CONTROL_RETENTION_BYTES: Final = 2**40
+"""Nothing: revocations are kept by age alone."""
 TRIM_SECONDS: Final = 30.0
 MAX_WAITING: Final = 1000
 """Publications that wait for the disk; more are answered `BrokerUnavailable`."""
@@ -72,14 +78,71 @@ class _Waiting(NamedTuple):
     confirmed: asyncio.Future[None]
 
 
-class EmbeddedBroker:
+class EmbeddedLog:
+    """A `roomline.broker.Log`: the file at `path`, looked at every `poll_seconds`, for one event
+    loop. A file that is deleted meanwhile is made anew and read from its beginning.
+
+    Retention (seconds, bytes) is that of `SqliteLog`; every reader of the file trims it.
+    `bytes_per_turn` bounds the bodies that are delivered in one turn of the event loop; a single
+    larger one has a turn to itself.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        retention_seconds: float,
+        retention_bytes: int,
+        bytes_per_turn: int = DEFAULT_BYTES_PER_TURN,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self._bytes_per_turn = bytes_per_turn
+        self._poll_seconds = poll_seconds
+        self._open = lambda: SqliteLog(
+            path, retention_seconds=retention_seconds, retention_bytes=retention_bytes
+        )
+        self._worker: _Worker | None = None
+        self._closed = False
+
+    async def start(self, listener: Listener, start: Start) -> None:
+        """See `roomline.broker.Log.start`. Once per instance.
+
+        An offset beyond what the log has ever given out is not waited for: the log was replaced,
+        and `log_reset` says so.
+        """
+        if self._worker is not None or self._closed:
+            raise RuntimeError("a log is started once: make another one to read again")
+        if isinstance(start, datetime) and start.tzinfo is None:
+            raise ValueError(f"the time {start} has no time zone, and one is needed")
+        loop = asyncio.get_running_loop()
+        self._worker = _Worker(
+            self._open, loop, Guarded(listener), start, self._bytes_per_turn, self._poll_seconds
+        )
+        self._worker.thread.start()
+        await self._worker.started
+
+    async def close(self) -> None:
+        """See `roomline.broker.Log.close`. Takes at most `CLOSE_SECONDS`. Idempotent."""
+        self._closed = True
+        if self._worker is not None:
+            await self._worker.close()
+
+
+def control_log(path: str | os.PathLike[str]) -> EmbeddedLog:
+    """The log of revocations that belongs to the rooms' log at `path`."""
+    return EmbeddedLog(
+        f"{os.fspath(path)}{CONTROL_SUFFIX}",
+        retention_seconds=CONTROL_RETENTION_SECONDS,
+        retention_bytes=CONTROL_RETENTION_BYTES,
+        poll_seconds=CONTROL_POLL_SECONDS,
+    )
+
+
+class EmbeddedBroker(EmbeddedLog):
     """A `roomline.broker.Broker` on the file at `path`, for one event loop.
 
-    Rooms outside `namespaces` are not routed. Retention (seconds, bytes) is that of `SqliteLog`;
-    every broker on the file trims it. `bytes_per_turn` bounds the bodies that are delivered in one
-    turn of the event loop; a single larger one has a turn to itself. Confirmed means: as durable
-    as `roomline.sqlitelog` states. A file that is deleted while the broker runs is made anew and
-    read from its beginning.
+    Rooms outside `namespaces` are not routed. Confirmed means: as durable as `roomline.sqlitelog`
+    states. The rest is as for `EmbeddedLog`.
     """
 
     partitions = 1
@@ -95,28 +158,13 @@ class EmbeddedBroker:
         retention_bytes: int = DEFAULT_RETENTION_BYTES,
         bytes_per_turn: int = DEFAULT_BYTES_PER_TURN,
     ) -> None:
-        self._bytes_per_turn = bytes_per_turn
-        self._namespaces = frozenset(namespaces)
-        self._open = lambda: SqliteLog(
-            path, retention_seconds=retention_seconds, retention_bytes=retention_bytes
+        super().__init__(
+            path,
+            retention_seconds=retention_seconds,
+            retention_bytes=retention_bytes,
+            bytes_per_turn=bytes_per_turn,
         )
-        self._worker: _Worker | None = None
-        self._closed = False
-
-    async def start(self, listener: Listener, start: Start) -> None:
-        """See `roomline.broker.Broker.start`. Once per instance.
-
-        An offset beyond what the log has ever given out is not waited for: the log was replaced,
-        and `log_reset` says so.
-        """
-        if self._worker is not None or self._closed:
-            raise RuntimeError("a broker is started once: make another one to read again")
-        if isinstance(start, datetime) and start.tzinfo is None:
-            raise ValueError(f"the time {start} has no time zone, and one is needed")
-        loop = asyncio.get_running_loop()
-        self._worker = _Worker(self._open, loop, Guarded(listener), start, self._bytes_per_turn)
-        self._worker.thread.start()
-        await self._worker.started
+        self._namespaces = frozenset(namespaces)
 
     def publish(self, envelope: Envelope) -> asyncio.Future[None]:
         """See `roomline.broker.Broker.publish`."""
@@ -147,12 +195,6 @@ class EmbeddedBroker:
             )
         return self._worker
 
-    async def close(self) -> None:
-        """See `roomline.broker.Broker.close`. Takes at most `CLOSE_SECONDS`. Idempotent."""
-        self._closed = True
-        if self._worker is not None:
-            await self._worker.close()
-
 
 class _Worker:
     """The thread and what it owns: the log, and how far it has been read.
@@ -168,6 +210,7 @@ class _Worker:
         listener: Listener,
         start: Start,
         bytes_per_turn: int,
+        poll_seconds: float,
     ) -> None:
         self.thread = threading.Thread(target=self._run, name="roomline-log", daemon=True)
         self.started: asyncio.Future[None] = loop.create_future()
@@ -178,6 +221,7 @@ class _Worker:
         self._loop = loop
         self._listener = listener
         self._bytes_per_turn = bytes_per_turn
+        self._poll_seconds = poll_seconds
         self._closing = False
         self._delivering = False  # a batch is with the event loop: nothing else is read or told
 
@@ -265,7 +309,7 @@ class _Worker:
         if self._log is None and not self._delivering and time.monotonic() >= self._retry_at:
             self._attempt(self._begin)
         to_read = self._log is not None and self._changes is None and not self._delivering
-        self._append(self._take(APPEND_BATCH, 0.0 if to_read else POLL_SECONDS))
+        self._append(self._take(APPEND_BATCH, 0.0 if to_read else self._poll_seconds))
         if self._log is not None and not self._delivering:
             self._attempt(self._read)
             self._trim()

@@ -24,8 +24,14 @@ from roomline.brokers.links import Backoff, Broken, OnEntry, ensure_topology, fi
 from roomline.brokers.outgoing import Outgoing
 from roomline.brokers.rabbitmq_settings import RabbitMQSettings
 from roomline.brokers.streamreader import StreamReader
-from roomline.brokers.topology import NOT_FOUND, NOT_PERMITTED, rooms_topology
-from roomline.wire import ROOMS_EXCHANGE, Envelope, properties_of
+from roomline.brokers.topology import (
+    NOT_FOUND,
+    NOT_PERMITTED,
+    Item,
+    control_topology,
+    rooms_topology,
+)
+from roomline.wire import CONTROL_STREAM, ROOMS_EXCHANGE, ROOMS_STREAM, Envelope, properties_of
 
 _logger = logging.getLogger(__name__)
 
@@ -44,62 +50,33 @@ _DECODING = re.compile(
 """How pika tells that it could not decode what it received."""
 
 
-class RabbitMQBroker:
-    """See `roomline.broker.Broker`. One instance serves one event loop and is started once."""
+class _StreamLog:
+    """A `roomline.broker.Log`: one stream, read over a connection of its own."""
 
-    partitions = 1
-    first_offset = 0
-
-    def __init__(self, settings: RabbitMQSettings) -> None:
-        """Reads the TLS files, if any; raises `InvalidSetting` if they cannot be used."""
-        self.publisher = settings.address.user
+    def __init__(self, settings: RabbitMQSettings, stream: str, topology: tuple[Item, ...]) -> None:
         self._settings = settings
         self._tls = settings.tls_context()
-        self._topology = rooms_topology(settings.namespaces, settings.max_age, settings.max_bytes)
-        self._outgoing = Outgoing(
-            max_unconfirmed=settings.max_unconfirmed,
-            max_waiting=settings.max_waiting,
-            timeout=settings.publish_timeout,
-        )
-        self._publishing: asyncio.Task[None] | None = None
+        self._stream = stream
+        self._topology = topology
         self._reading: asyncio.Task[None] | None = None
-        self._closed = False
 
     async def start(self, listener: Listener, start: Start) -> None:
-        """See `Broker.start`."""
+        """See `Log.start`."""
         reader = StreamReader(
-            lambda: self._connect("reader", _TCP_OPTIONS),
+            self._stream,
+            lambda: self._connect(f"reader of {self._stream}", _TCP_OPTIONS),
             Guarded(listener),
             start,
             prefetch=self._settings.prefetch,
             silence=self._settings.silence,
             max_backoff=self._settings.max_backoff,
         )
-        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reading = asyncio.create_task(reader.run())
-        self._publishing = asyncio.create_task(self._publish_for_ever(begun))
-        try:
-            results = await asyncio.gather(reader.begun, begun, return_exceptions=True)
-            for error in filter(None, results):
-                raise error
-        except BaseException:
-            await self.close()
-            raise
-
-    def publish(self, envelope: Envelope) -> asyncio.Future[None]:
-        """See `Broker.publish`."""
-        return self._outgoing.publish(envelope._replace(publisher=self.publisher))
+        await reader.begun
 
     async def close(self) -> None:
-        """See `Broker.close`; takes at most the time-out of publishing and two seconds."""
-        if self._closed:
-            return
-        self._closed = True
-        self._outgoing.close("the broker is closed")
+        """See `Log.close`."""
         await _end(self._reading)
-        await self._outgoing.drained(self._settings.publish_timeout)
-        await _end(self._publishing)
-        self._outgoing.connection_lost("the broker is closed")
 
     async def _connect(self, purpose: str, tcp_options: dict[str, int] | None = None) -> "_Link":
         """A connection over which the exchange and the log are known to be there."""
@@ -125,6 +102,63 @@ class RabbitMQBroker:
             await link.close()
             raise
         return link
+
+
+class RabbitMQControlLog(_StreamLog):
+    """The log of revocations, as a `roomline.broker.Log`; started once."""
+
+    def __init__(self, settings: RabbitMQSettings) -> None:
+        """Reads the TLS files, if any; raises `InvalidSetting` if they cannot be used."""
+        super().__init__(settings, CONTROL_STREAM, control_topology())
+
+
+class RabbitMQBroker(_StreamLog):
+    """See `roomline.broker.Broker`. One instance serves one event loop and is started once."""
+
+    partitions = 1
+    first_offset = 0
+
+    def __init__(self, settings: RabbitMQSettings) -> None:
+        """Reads the TLS files, if any; raises `InvalidSetting` if they cannot be used."""
+        topology = rooms_topology(settings.namespaces, settings.max_age, settings.max_bytes)
+        super().__init__(settings, ROOMS_STREAM, topology)
+        self.publisher = settings.address.user
+        self._outgoing = Outgoing(
+            max_unconfirmed=settings.max_unconfirmed,
+            max_waiting=settings.max_waiting,
+            timeout=settings.publish_timeout,
+        )
+        self._publishing: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def start(self, listener: Listener, start: Start) -> None:
+        """See `Log.start`."""
+        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._publishing = asyncio.create_task(self._publish_for_ever(begun))
+        try:
+            results = await asyncio.gather(
+                super().start(listener, start), begun, return_exceptions=True
+            )
+            for error in filter(None, results):
+                raise error
+        except BaseException:
+            await self.close()
+            raise
+
+    def publish(self, envelope: Envelope) -> asyncio.Future[None]:
+        """See `Broker.publish`."""
+        return self._outgoing.publish(envelope._replace(publisher=self.publisher))
+
+    async def close(self) -> None:
+        """See `Log.close`; takes at most the time-out of publishing and two seconds."""
+        if self._closed:
+            return
+        self._closed = True
+        self._outgoing.close("the broker is closed")
+        await super().close()
+        await self._outgoing.drained(self._settings.publish_timeout)
+        await _end(self._publishing)
+        self._outgoing.connection_lost("the broker is closed")
 
     async def _publish_for_ever(self, begun: asyncio.Future[None]) -> None:
         backoff = Backoff(self._settings.max_backoff)

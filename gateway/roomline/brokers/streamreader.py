@@ -9,7 +9,7 @@ from typing import Any, Literal
 from roomline.broker import BrokerError, Listener, Start
 from roomline.brokers.links import Backoff, Broken, Channel, Link, OnEntry, first_of
 from roomline.brokers.progress import CatchUp, Entry, Progress
-from roomline.wire import ROOMS_STREAM, envelope_of
+from roomline.wire import envelope_of
 
 _logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ class StreamReader:
 
     def __init__(
         self,
+        stream: str,
         connect: Callable[[], Awaitable[Link]],
         listener: Listener,
         start: Start,
@@ -39,6 +40,7 @@ class StreamReader:
         """`connect` opens a connection on which the stream is there; raises `Broken`."""
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done after the first attempt; with `BrokerError` if no other could succeed."""
+        self._stream = stream
         self._connect = connect
         self._listener = listener
         self._progress = Progress(start)
@@ -126,8 +128,8 @@ class StreamReader:
         await probes.call("basic_qos", prefetch_count=1)
         end = beyond = None
         if not self._careful:  # either of these might be the unreadable one
-            end = await _first(probes, "last")
-            beyond = await _first(probes, "next")
+            end = await _first(probes, self._stream, "last")
+            beyond = await _first(probes, self._stream, "next")
         if self._progress.last is not None:
             await self._prove(probes, self._progress.last, end)
         main = await link.channel()
@@ -136,11 +138,11 @@ class StreamReader:
         where = self._progress.next
         if where == "next" and end is not None:
             await self._anchor(probes, end)
-        await main.read(ROOMS_STREAM, where, self._taker(main, where, ended))
+        await main.read(self._stream, where, self._taker(main, where, ended))
         self._attached = True
         # RabbitMQ agrees before it has looked up where "next" is. It carries out an AMQP channel's
         # methods one by one, so once another one is answered it has.
-        await _round_trip(main)
+        await _round_trip(main, self._stream)
         if not self.begun.done():
             self.begun.set_result(None)
         attending = asyncio.create_task(self._attend(link, main, probes, where, end, beyond))
@@ -158,7 +160,7 @@ class StreamReader:
 
     async def _prove(self, probes: Channel, last: Entry, end: asyncio.Future[Entry] | None) -> None:
         """Look whether the last entry still stands in its place; if not, begin anew."""
-        found = await _first(probes, last.offset)
+        found = await _first(probes, self._stream, last.offset)
         await _wait(probes, self._silence, found)
         if not found.done() and not (end is not None and end.done()):
             await _wait(probes, self._silence * (SLOW_SILENCE - 1), found)
@@ -199,7 +201,7 @@ class StreamReader:
         """
         probes = await link.channel()
         await probes.call("basic_qos", prefetch_count=1)
-        end = await _first(probes, "last")
+        end = await _first(probes, self._stream, "last")
         await _wait(probes, self._silence, end)
         if end.done() and self._progress.lacks(end.result().offset):
             await asyncio.sleep(self._silence)  # it may be on its way
@@ -232,8 +234,8 @@ class StreamReader:
             if done():
                 # A RabbitMQ that hangs is silent too, and its log need not be empty. What an AMQP
                 # channel had to deliver comes before the answer.
-                await _round_trip(probes)
-                await _round_trip(main)
+                await _round_trip(probes, self._stream)
+                await _round_trip(main, self._stream)
                 if done():
                     return
             elif catch_up.silent(clock()) and not self._careful:
@@ -299,7 +301,7 @@ class StreamReader:
 
 
 async def _first(
-    channel: Channel, where: Literal["last", "first", "next"] | int | datetime
+    channel: Channel, stream: str, where: Literal["last", "first", "next"] | int | datetime
 ) -> asyncio.Future[Entry]:
     """Read one entry, the first from there on; the future waits for it if there is none yet."""
     found: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
@@ -309,13 +311,13 @@ async def _first(
         if not found.done():
             found.set_result(Entry(offset, envelope_of(room, body, properties)))
 
-    await channel.read(ROOMS_STREAM, where, take)
+    await channel.read(stream, where, take)
     return found
 
 
-async def _round_trip(channel: Channel) -> None:
+async def _round_trip(channel: Channel, stream: str) -> None:
     """Ask RabbitMQ something, and wait for the answer; raises `Broken` if none can come."""
-    await channel.call("queue_declare", queue=ROOMS_STREAM, passive=True)
+    await channel.call("queue_declare", queue=stream, passive=True)
 
 
 async def _wait(channel: Channel, patience: float, found: asyncio.Future[Entry]) -> None:

@@ -1,6 +1,7 @@
 """What Roomline needs in RabbitMQ, as data, and how it is declared or, without rights, checked.
 
-    exchange `rooms` (topic) ──ns.#── stream `rooms.log`        one binding for each namespace
+    exchange `rooms` (topic) ┬─ns.#────── stream `rooms.log`      one binding for each namespace
+                             └─control.#─ stream `control.log`    revocations
 
 No alternate exchange: routing through one counts as routed, and would turn "returned, try again"
 into "confirmed and lost" while the stream is not up yet. Bindings that are not listed here are
@@ -12,7 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from roomline.wire import ROOMS_EXCHANGE, ROOMS_STREAM
+from roomline.tokens import CONTROL_RETENTION_SECONDS
+from roomline.wire import CONTROL_NAMESPACE, CONTROL_STREAM, ROOMS_EXCHANGE, ROOMS_STREAM
 
 _logger = logging.getLogger(__name__)
 
@@ -20,6 +22,8 @@ SEGMENTS: Final = 10
 """Retention forgets whole segments, so a segment is at most this fraction of what is kept."""
 MAX_SEGMENT_BYTES: Final = 500_000_000
 MIN_SEGMENT_BYTES: Final = 1_000
+CONTROL_SEGMENT_BYTES: Final = 1_000_000
+"""Some thousands of revocations: a node reads at most so many more than are kept."""
 
 NOT_PERMITTED: Final = 403
 NOT_FOUND: Final = 404
@@ -55,22 +59,22 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream with its retention: `max_age` in seconds, `max_bytes` in all its segments."""
+    """A stream with its retention: `max_age` in seconds, `max_bytes` in all its segments (None:
+    by age alone)."""
 
     name: str
     max_age: int
-    max_bytes: int
+    max_bytes: int | None
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The queue arguments; another declaration with other ones is refused by RabbitMQ."""
-        segment = min(max(self.max_bytes // SEGMENTS, MIN_SEGMENT_BYTES), MAX_SEGMENT_BYTES)
-        return {
-            "x-queue-type": "stream",
-            "x-max-age": f"{self.max_age}s",
-            "x-max-length-bytes": self.max_bytes,
-            "x-stream-max-segment-size-bytes": segment,
-        }
+        arguments: dict[str, Any] = {"x-queue-type": "stream", "x-max-age": f"{self.max_age}s"}
+        segment = CONTROL_SEGMENT_BYTES
+        if self.max_bytes is not None:
+            segment = min(max(self.max_bytes // SEGMENTS, MIN_SEGMENT_BYTES), MAX_SEGMENT_BYTES)
+            arguments["x-max-length-bytes"] = self.max_bytes
+        return arguments | {"x-stream-max-segment-size-bytes": segment}
 
     def call(self, passive: bool) -> Call:
         """Declare it, or only look whether it is there."""
@@ -104,11 +108,20 @@ Item = Exchange | Stream | Binding
 
 
 def rooms_topology(namespaces: Iterable[str], max_age: int, max_bytes: int) -> tuple[Item, ...]:
-    """All that a gateway needs, in the order in which it can be declared."""
+    """What publishing and the rooms' log need, in the order in which it can be declared."""
     return (
         Exchange(ROOMS_EXCHANGE, "topic"),
         Stream(ROOMS_STREAM, max_age, max_bytes),
         *[Binding(ROOMS_EXCHANGE, ROOMS_STREAM, f"{name}.#") for name in namespaces],
+    )
+
+
+def control_topology() -> tuple[Item, ...]:
+    """What the log of revocations needs. No volume of anything trims it, only age."""
+    return (
+        Exchange(ROOMS_EXCHANGE, "topic"),
+        Stream(CONTROL_STREAM, CONTROL_RETENTION_SECONDS, None),
+        Binding(ROOMS_EXCHANGE, CONTROL_STREAM, f"{CONTROL_NAMESPACE}.#"),
     )
 
 

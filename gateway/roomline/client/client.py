@@ -18,8 +18,7 @@ from roomline.client.errors import (
     TokenUnavailable,
 )
 from roomline.client.session import Publication, Push, Session, publications_of
-from roomline.client.subscription import Subscription, TokenSource, token_from
-from roomline.core.codes import ErrorCode
+from roomline.client.subscription import OUTDATED, Subscription, TokenSource, token_from
 from roomline.core.messages import Connected, Pong, Reconnect, Refreshed
 
 _log = logging.getLogger(__name__)
@@ -239,6 +238,10 @@ class Client:
                 return session
             await session.ended.wait()
 
+    async def renew(self) -> None:
+        if self._token is not None:
+            await self.refresh()
+
     def abandon(self, session: Session) -> None:
         closing = asyncio.create_task(session.close())
         self._abandoned.add(closing)
@@ -386,4 +389,4 @@ class Client:
 def _is_final(error: CommandRefused | ConnectionClosed, *, renewable: bool) -> bool:
     if isinstance(error, ConnectionClosed):
         return error.final
-    return not (error.temporary or (renewable and error.code == ErrorCode.TOKEN_EXPIRED.code))
+    return not (error.temporary or (renewable and error.code in OUTDATED))

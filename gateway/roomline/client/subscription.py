@@ -28,6 +28,9 @@ from roomline.core.messages import Subscribed, UnsubscribedPush
 
 _log = logging.getLogger(__name__)
 
+OUTDATED = frozenset({ErrorCode.TOKEN_EXPIRED.code, ErrorCode.TOKEN_REVOKED.code})
+"""Codes that refuse a token which was good once: another one may be good now."""
+
 TokenSource = Callable[[], str | Awaitable[str]]
 """Gives a fresh token whenever one is needed."""
 
@@ -39,6 +42,9 @@ class Keeper(Protocol):
 
     async def session(self) -> Session:
         """The connected session, as soon as there is one."""
+
+    async def renew(self) -> None:
+        """Replace the session's token by a new one, if there is somebody to ask for one."""
 
     def abandon(self, session: Session) -> None:
         """`session` does not answer: replace it."""
@@ -85,6 +91,7 @@ class Subscription:
         self._capacity = buffer
         self._buffer: deque[Publication] = deque()
         self._overflowed = False
+        self._outdated = False
         self._ended: ClientError | None = None
         self._closed = False
         self._restart = asyncio.Event()
@@ -181,6 +188,9 @@ class Subscription:
             self._lost(push.code)
             self.position = None
             self.resubscribe()
+        elif push.code == Unsubscribed.RIGHTS_CHANGED.code:
+            self._outdated = True
+            self.resubscribe()
         elif push.code == Unsubscribed.TOKEN_EXPIRED.code and self._token is not None:
             self.resubscribe()
         else:
@@ -216,6 +226,8 @@ class Subscription:
             self._restart.clear()
             self.live = False  # from here on the reply counts, which contains later pushes
             try:
+                if self._outdated:
+                    await self._come_back(backoff)
                 reply = await session.subscribe(
                     self.room,
                     since=self.position,
@@ -245,8 +257,16 @@ class Subscription:
             except ConnectionClosed:
                 pass  # the client has, or will have, another session; or it has ended this
 
+    async def _come_back(self, backoff: Backoff) -> None:
+        """No token from before counts any more; one that is made now may. All who follow the room
+        are told at once, so each waits a little before asking."""
+        await asyncio.sleep(backoff.next())
+        if self._token is None:
+            await self._keeper.renew()
+        self._outdated = False
+
     def _renewable(self, refused: CommandRefused) -> bool:
-        return refused.code == ErrorCode.TOKEN_EXPIRED.code and self._token is not None
+        return refused.code in OUTDATED and self._token is not None
 
 
 async def token_from(source: TokenSource | None) -> str | None:

@@ -87,7 +87,8 @@ class Settings:
         _LOG,
         values.names,
         frozenset(),
-        "broker users whose word on sender and kind counts, beside the gateway's own",
+        "broker users whose word on sender and kind, and whose revocations, count, beside the"
+        " gateway's own",
     )
     retention_seconds: float = _setting(
         _LOG,

@@ -20,6 +20,7 @@ class ErrorCode(Enum):
     TOKEN_REQUIRED = ("token_required", False, "anonymous clients are not accepted")
     TOKEN_INVALID = ("token_invalid", False, "the token is forged, malformed or not for us")
     TOKEN_EXPIRED = ("token_expired", False, "the token is past its expiry: get a new one")
+    TOKEN_REVOKED = ("token_revoked", False, "the token was revoked: get a new one")
     ROOM_INVALID = ("room_invalid", False, "not a well-formed room name")
     ROOM_UNKNOWN = ("room_unknown", False, "the room's namespace is not configured")
     ROOM_TOKEN_REQUIRED = ("room_token_required", False, "the room wants a token of its own")
@@ -49,6 +50,7 @@ class Disconnect(Enum):
     SLOW = (3002, "slow", "the client did not read: its outbox was full")
     CONNECT_TIMEOUT = (3003, "connect timeout", "no connect command was accepted in time")
     TOKEN_EXPIRED = (3004, "token expired", "the connection token expired: come with a new one")
+    REVOKED = (3005, "revoked", "the user's tokens were revoked: come with a new one")
     BAD_PROTOCOL = (3500, "bad protocol", "too many malformed messages")
     MESSAGE_TOO_LONG = (3501, "message too long", "a message exceeded the size limit")
     FLOOD = (3502, "flood", "commands kept coming far above the rate limit")
@@ -69,6 +71,11 @@ class Unsubscribed(Enum):
 
     TOKEN_EXPIRED = ("token_expired", "the room token expired: subscribe with a new one")
     LOG_RESET = ("log_reset", "the log was replaced: subscribe anew, without a position")
+    RIGHTS_CHANGED = (
+        "rights_changed",
+        "the room's rights have changed: subscribe with a new token",
+    )
+    ROOM_CLOSED = ("room_closed", "the room was closed")
     FORBIDDEN = ("forbidden", "the refreshed token does not grant this room any more")
 
     def __init__(self, code: str, meaning: str) -> None:

@@ -1,12 +1,13 @@
 """Who may connect, read and write: namespaces' rules over the grants of tokens."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from roomline.core.codec import ProtocolError
 from roomline.core.codes import ErrorCode
 from roomline.core.messages import User
+from roomline.core.revocations import Revocations
 from roomline.tokens import (
     Grants,
     Keyring,
@@ -41,30 +42,36 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a session acts for. `id` is never shown to other clients."""
+    """Who a session acts for. `id` is never shown to other clients; `generation` is that of the
+    connection token."""
 
     id: str
     user: User | None
     grants: Grants
     expires: float | None
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """What a room token gives to a subscription, in seconds since the epoch: until when it lasts
-    (None: as long as the session) and until when it may publish too (None: not by this token)."""
+    (None: as long as the session) and until when it may publish too (None: not by this token).
+    `generation` is the token's."""
 
     expires: float | None = None
     write_until: float | None = None
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules of a gateway. Without `keys` no token is accepted."""
+    """The rules of a gateway. Without `keys` no token is accepted; what `revocations` denies,
+    no token gives."""
 
     namespaces: Mapping[str, Namespace]
     keys: Keyring | None
     anonymous: bool
+    revocations: Revocations = field(default_factory=Revocations)
 
     def authenticate(self, token: str | None, client: str, now: float) -> Principal:
         """The principal of a connection; raises `ProtocolError`.
@@ -83,7 +90,17 @@ class Policy:
         except TokenError as error:
             raise _refused(error) from None
         user = User(id=claims.user_id, name=claims.name)
-        return Principal(f"user:{user.id}", user, claims.grants, claims.expires)
+        principal = Principal(
+            f"user:{user.id}", user, claims.grants, claims.expires, claims.generation
+        )
+        if self.revoked(principal):
+            raise ProtocolError(ErrorCode.TOKEN_REVOKED, "the token was revoked: get a new one")
+        return principal
+
+    def revoked(self, principal: Principal) -> bool:
+        """Whether the token that the principal came with counts no more."""
+        user = principal.user
+        return user is not None and self.revocations.denies_user(user.id, principal.generation)
 
     def automatic_rooms(self, principal: Principal) -> list[str]:
         """The rooms that push to this principal without a subscribe."""
@@ -96,11 +113,14 @@ class Policy:
         """Raise `ProtocolError` unless the principal may read the room, with `token` or without."""
         rule = self.namespace(room).read
         claims = None if token is None else self._room_claims(principal, room, token, now)
-        access = Access(write_until=claims.expires if claims and claims.write else None)
+        access = Access(
+            write_until=claims.expires if claims and claims.write else None,
+            generation=claims.generation if claims else 0,
+        )
         if room in self.automatic_rooms(principal):
             return access
         if rule is Rule.TOKEN and principal.user is not None:
-            if principal.grants.may_read(room):
+            if principal.grants.may_read(room) and self._counts(principal, room):
                 return access
             if claims is None:
                 raise ProtocolError(
@@ -117,13 +137,25 @@ class Policy:
         its subscription to that room got, if there is one."""
         rule = self.namespace(room).write
         if rule is Rule.TOKEN and principal.user is not None:
-            until = access.write_until if access else None
-            if not principal.grants.may_write(room) and (until is None or now >= until):
+            if principal.grants.may_write(room) and self._counts(principal, room):
+                return
+            until = access.write_until if access and self._counts(principal, room, access) else None
+            if until is None or now >= until:
                 raise ProtocolError(
                     ErrorCode.FORBIDDEN, f"no token lets this client publish to room {room!r}"
                 )
             return
         self._check_simple(rule, principal, room, "published to")
+
+    def still_reads(self, principal: Principal, room: str, access: Access, now: float) -> bool:
+        """Whether a subscription may go on, under the rules and revocations as they are now."""
+        if access.expires is not None:  # it is held under a room token
+            return self._counts(principal, room, access)
+        try:
+            self.check_read(principal, room, None, now)
+        except ProtocolError:
+            return False
+        return True
 
     def namespace(self, room: str) -> Namespace:
         """The namespace of a room; raises `ProtocolError` for a bad name or unknown namespace."""
@@ -139,6 +171,19 @@ class Policy:
                 f" there are {', '.join(sorted(self.namespaces))}",
             )
         return namespace
+
+    def needs_token(self, room: str) -> bool:
+        """Whether reading the room takes a grant or a room token."""
+        return self.namespace(room).read is Rule.TOKEN
+
+    def _counts(self, principal: Principal, room: str, access: Access | None = None) -> bool:
+        """Whether the word of a token on the room counts: the principal's, or of `access`."""
+        generation = principal.generation if access is None else access.generation
+        user = principal.user
+        return not (
+            self.revocations.denies_room(room, generation)
+            or (user is not None and self.revocations.denies_user(user.id, generation))
+        )
 
     def _check_simple(self, rule: Rule, principal: Principal, room: str, verb: str) -> None:
         if rule is Rule.PUBLIC or (rule is Rule.AUTHENTICATED and principal.user is not None):
@@ -158,6 +203,10 @@ class Policy:
             )
         if principal.user is None or principal.user.id != claims.user_id:
             raise ProtocolError(ErrorCode.TOKEN_INVALID, "the room token is for another user")
+        if not self._counts(principal, room, Access(generation=claims.generation)):
+            raise ProtocolError(
+                ErrorCode.TOKEN_REVOKED, "the room token was revoked: get a new one"
+            )
         return claims
 
     def _keyring(self) -> Keyring:

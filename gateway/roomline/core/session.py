@@ -8,7 +8,7 @@ A session knows who it acts for, which rooms it is subscribed to, and what it ma
 does nothing itself: it answers with effects, which the node runs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from roomline.core import messages
@@ -170,6 +170,26 @@ class Session:
         push = messages.UnsubscribedPush(room=room, code=code.code, reason=code.meaning)
         return [Detach(room), Reply(push)]
 
+    def revoke(self, rooms: Mapping[str, bool], now: float) -> list[Effect]:
+        """What revocations bring that the policy knows by now: of the user, or of `rooms`, each
+        with whether it was closed. Automatic rooms stay."""
+        if self.principal is None:
+            return []
+        if self._policy.revoked(self.principal):
+            return [Close(Disconnect.REVOKED)]
+        effects: list[Effect] = []
+        automatic = self._policy.automatic_rooms(self.principal)
+        for room, access in list(self.subscriptions.items()):
+            closed = rooms.get(room, False)
+            if room in automatic:
+                continue
+            if closed and not self._policy.needs_token(room):
+                effects += self.end(room, Unsubscribed.ROOM_CLOSED)
+            elif not self._policy.still_reads(self.principal, room, access, now):
+                code = Unsubscribed.ROOM_CLOSED if closed else Unsubscribed.RIGHTS_CHANGED
+                effects += self.end(room, code)
+        return effects
+
     def _connect(self, command: messages.Connect, now: float) -> list[Effect]:
         if self.principal is not None:
             raise ProtocolError(ErrorCode.ALREADY_CONNECTED, "this session has connected before")
@@ -246,7 +266,7 @@ class Session:
         self.principal = new
         effects: list[Effect] = []
         for room, access in list(self.subscriptions.items()):
-            if access.expires is None and not self._still_granted(new, room, now):
+            if not self._policy.still_reads(new, room, access, now):
                 effects += self.end(room, Unsubscribed.FORBIDDEN)
         reply = messages.Refreshed(id=command.id, expires_in=_expires_in(new, now))
         return [*effects, Reply(reply)]
@@ -256,13 +276,6 @@ class Session:
 
     def _ping(self, command: messages.Ping, now: float) -> list[Effect]:
         return [Report(command.id)]
-
-    def _still_granted(self, principal: Principal, room: str, now: float) -> bool:
-        try:
-            self._policy.check_read(principal, room, None, now)
-        except ProtocolError:
-            return False
-        return True
 
     @property
     def _who(self) -> Principal:

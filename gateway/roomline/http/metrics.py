@@ -78,6 +78,7 @@ class NodeCollector(Collector):
             ("pushes", "Publications queued to sessions", counters.pushes),
             ("cut_offs", "How often the log could not be read any more", counters.cut_offs),
             ("log_resets", "How often the log turned out to be another one", counters.log_resets),
+            ("revocations", "Revocations read that were new", self._node.control.read),
         ):
             yield CounterMetricFamily(f"roomline_{name}", text, value=value)
 

@@ -40,6 +40,7 @@ var ERRORS = {
     token_required: { temporary: false, meaning: "anonymous clients are not accepted" },
     token_invalid: { temporary: false, meaning: "the token is forged, malformed or not for us" },
     token_expired: { temporary: false, meaning: "the token is past its expiry: get a new one" },
+    token_revoked: { temporary: false, meaning: "the token was revoked: get a new one" },
     room_invalid: { temporary: false, meaning: "not a well-formed room name" },
     room_unknown: { temporary: false, meaning: "the room's namespace is not configured" },
     room_token_required: { temporary: false, meaning: "the room wants a token of its own" },
@@ -57,6 +58,7 @@ var DISCONNECTS = {
     3002: { reason: "slow", reconnect: true, meaning: "the client did not read: its outbox was full" },
     3003: { reason: "connect timeout", reconnect: true, meaning: "no connect command was accepted in time" },
     3004: { reason: "token expired", reconnect: true, meaning: "the connection token expired: come with a new one" },
+    3005: { reason: "revoked", reconnect: true, meaning: "the user's tokens were revoked: come with a new one" },
     3500: { reason: "bad protocol", reconnect: false, meaning: "too many malformed messages" },
     3501: { reason: "message too long", reconnect: false, meaning: "a message exceeded the size limit" },
     3502: { reason: "flood", reconnect: false, meaning: "commands kept coming far above the rate limit" },
@@ -64,6 +66,8 @@ var DISCONNECTS = {
 var UNSUBSCRIBED = {
     token_expired: "the room token expired: subscribe with a new one",
     log_reset: "the log was replaced: subscribe anew, without a position",
+    rights_changed: "the room's rights have changed: subscribe with a new token",
+    room_closed: "the room was closed",
     forbidden: "the refreshed token does not grant this room any more",
 };
 var UNRECOVERABLE = {
@@ -73,6 +77,9 @@ var UNRECOVERABLE = {
     evicted: "publications after the position are no longer in memory",
 };
 
+function isOutdated(error) {
+    return error.code === "token_expired" || error.code === "token_revoked";
+}
 function failure(code, message, temporary, room) {
     if (room === void 0) { room = null; }
     var error = new Error(message);
@@ -282,24 +289,38 @@ var Refresher = (function () {
         this.refused = refused;
         this.calls = null;
         this.stopAsking = function () { return undefined; };
+        this.asking = false;
+        this.outdated = false;
+        this.waiting = [];
         this.timer = new Timer(settings.environment, function () { return _this.ask(); });
         this.backoff = new Backoff(settings.environment.random, settings.backoff);
     }
     Refresher.prototype.start = function (calls, expiresIn) {
         this.calls = calls;
+        this.asking = false;
         if (expiresIn === null || !this.settings.token)
             return;
         var share = EARLIEST + (LATEST - EARLIEST) * this.settings.environment.random();
         var wait = Math.floor(1000 * expiresIn * share);
         this.timer.start(Math.min(LONGEST, Math.max(SHORTEST, wait)));
     };
+    Refresher.prototype.renew = function (done) {
+        this.waiting.push(done);
+        this.outdated = this.asking;
+        if (!this.asking)
+            this.ask();
+    };
     Refresher.prototype.stop = function () {
         this.calls = null;
+        this.asking = this.outdated = false;
+        this.waiting = [];
         this.timer.stop();
         this.stopAsking();
     };
     Refresher.prototype.ask = function () {
         var _this = this;
+        this.timer.stop();
+        this.asking = true;
         var _a = this.settings, environment = _a.environment, timeouts = _a.timeouts, token = _a.token;
         this.stopAsking = askForToken(environment, timeouts.reply, token, function (given) {
             if (given !== null)
@@ -319,12 +340,27 @@ var Refresher = (function () {
         calls.send({ type: "refresh", token: token }, function (reply) {
             _this.backoff.reset();
             _this.start(calls, reply.expires_in);
+            _this.renewed();
         }, function (error) {
             if (calls.open)
                 _this.retry(error);
         });
     };
+    Refresher.prototype.renewed = function () {
+        if (this.outdated) {
+            this.outdated = false;
+            this.ask();
+            return;
+        }
+        var waiting = this.waiting;
+        this.waiting = [];
+        for (var _i = 0, waiting_1 = waiting; _i < waiting_1.length; _i++) {
+            var done = waiting_1[_i];
+            done();
+        }
+    };
     Refresher.prototype.retry = function (error) {
+        this.asking = this.outdated = false;
         this.timer.start(this.backoff.next());
         this.failed(error);
     };
@@ -673,6 +709,12 @@ var Connector = (function () {
         this.leaving = true;
         this.leaveTimer.start(milliseconds);
     };
+    Connector.prototype.renew = function (done) {
+        if (!this.settings.token)
+            return false;
+        this.refresher.renew(done);
+        return true;
+    };
     Connector.prototype.attempt = function () {
         var _this = this;
         var _a = this.settings, environment = _a.environment, timeouts = _a.timeouts, token = _a.token;
@@ -780,7 +822,7 @@ var Connector = (function () {
 
 function finalError(code, reason, refusal) {
     if (refusal) {
-        return refusal.temporary || refusal.code === "token_expired" ? null : refusal;
+        return refusal.temporary || isOutdated(refusal) ? null : refusal;
     }
     if (code === null || code < FIRST_FINAL || code > LAST_FINAL)
         return null;
@@ -1142,7 +1184,7 @@ var Chain = (function () {
     return Chain;
 }());
 
-var STALE_TOKEN = ["token_expired", "token_invalid", "room_token_required"];
+var STALE_TOKEN = ["token_expired", "token_revoked", "token_invalid", "room_token_required"];
 var Follower = (function () {
     function Follower(room, settings, sink) {
         var _this = this;
@@ -1159,6 +1201,7 @@ var Follower = (function () {
         this.lost = null;
         this.heldToken = null;
         this.tokenWanted = false;
+        this.outdated = false;
         this.stopAsking = function () { return undefined; };
         this.backoff = new Backoff(settings.environment.random, settings.backoff);
         this.retryTimer = new Timer(settings.environment, function () { return _this.subscribe(); });
@@ -1202,6 +1245,7 @@ var Follower = (function () {
     };
     Follower.prototype.resume = function (calls, automatic) {
         this.calls = calls;
+        this.outdated = false;
         this.automatic = automatic !== null;
         if (automatic && this.isToldBy(automatic)) {
             var recovered = this.chain.position !== null;
@@ -1251,6 +1295,9 @@ var Follower = (function () {
             this.lost = push.code;
             this.subscribe();
         }
+        else if (push.code === "rights_changed") {
+            this.comeBack();
+        }
         else if ((push.code === "token_expired" || push.code === "forbidden") &&
             typeof this.options.token === "function") {
             this.heldToken = null;
@@ -1273,6 +1320,13 @@ var Follower = (function () {
             return this.chain.endsWith(automatic.head);
         return !this.options.history && this.lost === null;
     };
+    Follower.prototype.comeBack = function () {
+        this.pause();
+        this.heldToken = null;
+        this.tokenWanted = this.outdated = true;
+        this.retryTimer.start(this.backoff.next());
+        this.change("subscribing");
+    };
     Follower.prototype.pause = function () {
         this.attempt += 1;
         this.paging = false;
@@ -1287,7 +1341,18 @@ var Follower = (function () {
         if (attempt !== this.attempt)
             return;
         var token = this.options.token;
-        if (typeof token !== "function" || !this.tokenWanted || this.heldToken !== null) {
+        if (typeof token !== "function") {
+            var renewed = function () {
+                if (attempt !== _this.attempt)
+                    return;
+                _this.outdated = false;
+                _this.requestPage(false);
+            };
+            if (!this.outdated || !this.sink.renew(renewed))
+                this.requestPage(false);
+            return;
+        }
+        if (!this.tokenWanted || this.heldToken !== null) {
             this.requestPage(false);
             return;
         }
@@ -1371,7 +1436,7 @@ var Follower = (function () {
         }
         if (renewable && !tokenIsFresh)
             this.subscribe();
-        else if (error.temporary || (renewable && error.code === "token_expired"))
+        else if (error.temporary || (renewable && isOutdated(error)))
             this.retry(error);
         else
             this.fail(error);
@@ -1598,6 +1663,7 @@ var Rooms = (function () {
                 tell("publication", publication);
             },
             failed: function (error) { return tell("error", error); },
+            renew: function (done) { return _this.owner.renew(done); },
             ended: function (code, reason) {
                 var subscription = entry.subscription;
                 _this.followed.remove(room);
@@ -1752,6 +1818,7 @@ var Roomline = (function (_super) {
         _this.rooms = new Rooms(settings, {
             tell: function (name, event) { return _this.emit(name, event); },
             opened: function (room) { return _this.publisher.release(room); },
+            renew: function (done) { return _this.connector.renew(done); },
             publish: function (room, data, publishOptions) { return _this.publish(room, data, publishOptions); },
             history: function (room, limit) { return _this.history(room, limit); },
         });
