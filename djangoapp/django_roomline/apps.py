@@ -12,5 +12,7 @@ class RoomlineConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks."""
-        from django_roomline import checks  # noqa: F401 - importing registers them
+        """Register the system checks, and follow what takes rights away."""
+        from django_roomline import checks, revocations  # noqa: F401 - importing registers checks
+
+        revocations.connect()

@@ -14,7 +14,7 @@ DEFAULT_LIMIT = 50
 
 
 @visitor_view
-def archive(request: HttpRequest, visitor: Visitor, room: str) -> HttpResponse:
+def archive(request: HttpRequest, visitor: Visitor, generation: int, room: str) -> HttpResponse:
     """A page of a room: ``{"room", "publications", "more", "complete"}``.
 
     Parameters: ``before`` or ``until``, a position, and ``limit``, 1 to 100. `publications` are

@@ -25,7 +25,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
-from roomline.tokens import MAX_LIFETIME, Keyring
+from roomline.tokens import MAX_LIFETIME, Grants, Keyring
 from roomline.wire import shorten
 
 OVERRIDE_VARIABLE: Final = "DJANGO_ROOMLINE_OVERRIDE"
@@ -54,6 +54,7 @@ class Settings:
     secrets: Mapping[str, str]
     endpoints: tuple[str, ...]
     policy: Callable[[Any, str, str], bool] | None
+    grants: Callable[[Any], Grants] | None
     token_lifetime: int
     guests: bool
     publish_timeout: float
@@ -145,19 +146,19 @@ def _endpoints(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _policy(value: Any) -> Callable[[Any, str, str], bool] | None:
+def _function(value: Any) -> Callable[..., Any] | None:
     if value is None:
         return None
     if not isinstance(value, str):
         raise ValueError(f"is {shorten(value)}, not a dotted path")
     try:
-        policy = import_string(value)
+        function = import_string(value)
     except ImportError as error:
         raise ValueError(f"is {shorten(value)}, which cannot be imported: {error}") from None
-    if not callable(policy):
+    if not callable(function):
         raise ValueError(f"is {shorten(value)}, which is not a function")
-    function: Callable[[Any, str, str], bool] = policy
-    return function
+    found: Callable[..., Any] = function
+    return found
 
 
 def _lifetime(value: Any) -> int:
@@ -244,10 +245,17 @@ FIELDS: Final[Mapping[str, Field]] = {
     ),
     "POLICY": Field(
         "roomline.E005",
-        _policy,
+        _function,
         None,
         "The dotted path of a function (user, room, action) -> bool that decides for rooms without"
         " a model; action is read or write. None: nobody may.",
+    ),
+    "GRANTS": Field(
+        "roomline.E013",
+        _function,
+        None,
+        "The dotted path of a function (user) -> roomline.tokens.Grants that says what a user may"
+        " read and write by patterns such as orders.**. None: rooms are granted one by one.",
     ),
     "TOKEN_LIFETIME": Field(
         "roomline.E006",
@@ -344,6 +352,7 @@ def current() -> Settings:
         secrets=values["KEYS"],
         endpoints=values["ENDPOINTS"],
         policy=values["POLICY"],
+        grants=values["GRANTS"],
         token_lifetime=values["TOKEN_LIFETIME"],
         guests=values["GUESTS"],
         publish_timeout=values["PUBLISH_TIMEOUT"],

@@ -3,8 +3,14 @@
 import math
 import time
 
-from roomline.sqlitelog import LogError, LogReplaced, LogUnconfirmed, SqliteLog
-from roomline.wire import Envelope
+from roomline.sqlitelog import (
+    CONTROL_SUFFIX,
+    LogError,
+    LogReplaced,
+    LogUnconfirmed,
+    SqliteLog,
+)
+from roomline.wire import CONTROL_NAMESPACE, Envelope, namespace_of
 
 from django_roomline.conf import EMBEDDED_PUBLISHER
 from django_roomline.exceptions import BrokerUnavailable, PublishUnconfirmed
@@ -15,13 +21,31 @@ class EmbeddedPublisher:
     """Appends to the log at `path`. The threads of a process take turns: SQLite has one writer."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
-        self._pool = Pool[SqliteLog](1, math.inf)
+        self._rooms = _File(path)
+        self._control = _File(path + CONTROL_SUFFIX)
 
     def publish(self, envelope: Envelope, timeout: float) -> None:
         """Return when it is in the log; raises a `PublishError` after `timeout` seconds at most."""
+        control = namespace_of(envelope.room) == CONTROL_NAMESPACE
+        file = self._control if control else self._rooms
+        file.append(envelope._replace(publisher=EMBEDDED_PUBLISHER), timeout)
+
+    def disconnect(self) -> None:
+        """Close the files to which no thread is appending."""
+        self._rooms.close_idle()
+        self._control.close_idle()
+
+
+class _File:
+    """One log, which is opened when it is needed."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._pool = Pool[SqliteLog](1, math.inf)
+
+    def append(self, envelope: Envelope, timeout: float) -> None:
+        """Return when it is in the log; raises a `PublishError`."""
         deadline = time.monotonic() + timeout
-        envelope = envelope._replace(publisher=EMBEDDED_PUBLISHER)
         try:
             with self._pool.turn(deadline) as turn:
                 try:
@@ -40,8 +64,8 @@ class EmbeddedPublisher:
         except LogError as error:
             raise BrokerUnavailable(str(error)) from error
 
-    def disconnect(self) -> None:
-        """Close the file if no thread is appending."""
+    def close_idle(self) -> None:
+        """Close it if no thread is appending."""
         self._pool.close_idle()
 
     def _append(self, turn: Turn[SqliteLog], envelope: Envelope, deadline: float) -> None:

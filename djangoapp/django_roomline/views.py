@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.contrib import auth
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
@@ -13,6 +14,7 @@ from roomline.wire import InvalidName
 
 from django_roomline import conf
 from django_roomline.identity import Visitor, visitor_of
+from django_roomline.models import Generation
 from django_roomline.policy import grants_for, rights_in
 
 View = Callable[..., HttpResponse]
@@ -21,7 +23,7 @@ View = Callable[..., HttpResponse]
 def visitor_view(view: View) -> View:
     """Only for pages of this site, only for visitors that may have a token, never stored.
 
-    The view gets the visitor behind the request.
+    The view gets the visitor behind the request, and the generation of their rights.
     """
 
     @never_cache
@@ -32,16 +34,21 @@ def visitor_view(view: View) -> View:
         # them from making sessions for guests. Browsers too old to send the header pass.
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
             return refusal(403, "cross_origin", "this is for pages of this site only")
+        # Before the user and their rights: what is read of them too early then has a generation
+        # that is too old, and no token outlives what it was made from.
+        generation = Generation.current()
+        if hasattr(request, "_cached_user"):  # somebody has looked at the user before
+            request.user = request._cached_user = auth.get_user(request)
         visitor = visitor_of(request)
         if visitor is None:
             return refusal(401, "login_required", "log in first")
-        return view(request, visitor, **kwargs)
+        return view(request, visitor, generation, **kwargs)
 
     return guarded
 
 
 @visitor_view
-def token(request: HttpRequest, visitor: Visitor) -> HttpResponse:
+def token(request: HttpRequest, visitor: Visitor, generation: int) -> HttpResponse:
     """A connection token: ``{"token": ..., "expires_in": seconds, "user": {"id", "name"}}``."""
     settings = conf.current()
     signed = sign_connection(
@@ -51,6 +58,7 @@ def token(request: HttpRequest, visitor: Visitor) -> HttpResponse:
         lifetime=settings.token_lifetime,
         name=visitor.name,
         grants=grants_for(request.user),
+        generation=generation,
     )
     return JsonResponse(
         {
@@ -62,7 +70,7 @@ def token(request: HttpRequest, visitor: Visitor) -> HttpResponse:
 
 
 @visitor_view
-def room_token(request: HttpRequest, visitor: Visitor) -> HttpResponse:
+def room_token(request: HttpRequest, visitor: Visitor, generation: int) -> HttpResponse:
     """A token for the room named by the parameter ``room``: ``{"token", "expires_in", "room"}``.
 
     Answers 400 to a malformed name and 403 if the visitor may not read the room; the two answers
@@ -83,6 +91,7 @@ def room_token(request: HttpRequest, visitor: Visitor) -> HttpResponse:
         now=time.time(),
         lifetime=settings.token_lifetime,
         write=rights.write,
+        generation=generation,
     )
     return JsonResponse({"token": signed, "expires_in": settings.token_lifetime, "room": room})
 

@@ -132,5 +132,5 @@ def test_the_number_of_queries_is_constant(member: Client) -> None:
         ) as queries:
             get(member, "chat.a", before=position, limit=limit)
         counts.add(len(queries))
-    assert counts == {5}, "session, user, room, position, page"
+    assert counts == {6}, "generation, session, user, room, position, page"
     assert ArchivedPublication.objects.count() == 2 * COUNT

@@ -101,6 +101,7 @@ def test_check_ids_stay_what_they_are() -> None:
         "KEYS": "roomline.E003",
         "ENDPOINTS": "roomline.E004",
         "POLICY": "roomline.E005",
+        "GRANTS": "roomline.E013",
         "TOKEN_LIFETIME": "roomline.E006",
         "GUESTS": "roomline.E007",
         "PUBLISH_TIMEOUT": "roomline.E008",

@@ -50,6 +50,7 @@ def test_a_room_is_made_and_found_in_the_admin(client: Client, users: dict[str, 
     users["staff"].save()
     client.force_login(users["staff"])
     form = {"name": "chat.new", "title": "New", "readers": "everyone", "writers": "staff"}
+    form |= {"members-TOTAL_FORMS": "0", "members-INITIAL_FORMS": "0"}
     assert client.post("/admin/django_roomline/room/add/", form).status_code == 302
     assert Room.objects.get(name="chat.new").writers == Audience.STAFF
     assert b"chat.new" in client.get("/admin/django_roomline/room/?q=New").content

@@ -22,6 +22,7 @@ TESTS = (
     "tests.docs.test_own_project",
     "tests.docs.test_pages",
     "tests.docs.test_publishing",
+    "tests.django.test_rights_page",
     "tests.docs.test_snippets",
     "tests.docs.test_testing_your_app",
     "tests.test_packaging",

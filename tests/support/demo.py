@@ -22,14 +22,14 @@ class DemoData:
     """A set-up demo: its database, rooms and secrets, shared by the servers that run on it."""
 
     def __init__(self, folder: Path) -> None:
-        self._environment = os.environ | {
+        self.environment = os.environ | {
             "DEMO_DATA": str(folder),
             # Another test of the same run may have named its own.
             "DJANGO_SETTINGS_MODULE": "demo.settings",
         }
         subprocess.run(
             [sys.executable, MANAGE, "demo_setup"],
-            env=self._environment,
+            env=self.environment,
             check=True,
             timeout=60,
             stdout=subprocess.DEVNULL,
@@ -48,7 +48,7 @@ class DemoData:
         override = {"DJANGO_ROOMLINE_OVERRIDE": json.dumps({"BROKER": broker})}
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", sys.executable, MANAGE, "roomline_archive"],
-            env=self._environment | override,
+            env=self.environment | override,
             stdin=subprocess.DEVNULL,
         )
         try:
@@ -60,7 +60,7 @@ class DemoData:
     def server(self, broker: str, *endpoints: str, port: int) -> "Demo":
         """A server of the pages that sends browsers to these gateway endpoints."""
         override = {"BROKER": broker, "ENDPOINTS": list(endpoints)}
-        return Demo(port, self._environment | {"DJANGO_ROOMLINE_OVERRIDE": json.dumps(override)})
+        return Demo(port, self.environment | {"DJANGO_ROOMLINE_OVERRIDE": json.dumps(override)})
 
 
 class Demo:

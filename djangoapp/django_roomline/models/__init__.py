@@ -6,20 +6,24 @@ from django_roomline.models.archive import (
     ArchiveGap,
     ArchiveProgress,
 )
+from django_roomline.models.generations import Generation
 from django_roomline.models.leases import DatabaseTime, Lease
+from django_roomline.models.members import AnyUser, Member
 from django_roomline.models.outbox import OutboxMessage
 from django_roomline.models.rooms import (
+    NO_RIGHTS,
     OBJECTS_NAMESPACE,
     RESERVED_NAMESPACES,
     Action,
-    AnyUser,
     Audience,
+    Rights,
     Room,
     validate_room_name,
 )
 
 __all__ = [
     "NOTHING",
+    "NO_RIGHTS",
     "OBJECTS_NAMESPACE",
     "RESERVED_NAMESPACES",
     "Action",
@@ -29,8 +33,11 @@ __all__ = [
     "ArchivedPublication",
     "Audience",
     "DatabaseTime",
+    "Generation",
     "Lease",
+    "Member",
     "OutboxMessage",
+    "Rights",
     "Room",
     "validate_room_name",
 ]

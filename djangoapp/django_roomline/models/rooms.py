@@ -1,9 +1,10 @@
 """Rooms that a project keeps in its database, and who may read and write each."""
 
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.utils.translation import gettext_lazy as _
 from roomline.wire import (
     CONTROL_NAMESPACE,
@@ -13,11 +14,8 @@ from roomline.wire import (
     namespace_of,
 )
 
-if TYPE_CHECKING:
-    from django.contrib.auth.base_user import AbstractBaseUser
-    from django.contrib.auth.models import AnonymousUser
+from django_roomline.models.members import AnyUser, Member, is_active
 
-AnyUser: TypeAlias = "AbstractBaseUser | AnonymousUser"
 Action = Literal["read", "write"]
 
 RESERVED_NAMESPACES: Final = (CONTROL_NAMESPACE, "user")
@@ -42,25 +40,57 @@ def validate_room_name(name: str) -> None:
         )
 
 
+class Rights(NamedTuple):
+    """What one user may do in one room."""
+
+    read: bool
+    write: bool
+
+
+NO_RIGHTS: Final = Rights(read=False, write=False)
+
+
 class Audience(models.TextChoices):
-    """A class of users."""
+    """A class of users, or a room's members."""
 
     EVERYONE = "everyone", _("everyone")
     AUTHENTICATED = "authenticated", _("users who are logged in")
     STAFF = "staff", _("staff")
+    MEMBERS = "members", _("only members")
 
     def includes(self, user: AnyUser) -> bool:
-        """Whether this user is one of them."""
+        """Whether this user is one of them, whatever the room: nobody is a member of all."""
         if self is Audience.EVERYONE:
             return True
-        # A user model of the project's own may know neither of these two.
-        active = user.is_authenticated and getattr(user, "is_active", True)
-        return active and (self is Audience.AUTHENTICATED or getattr(user, "is_staff", False))
+        if self is Audience.MEMBERS or not is_active(user):
+            return False
+        # A user model of the project's own may know no staff.
+        return self is Audience.AUTHENTICATED or getattr(user, "is_staff", False)
 
     @classmethod
     def of(cls, user: AnyUser) -> list["Audience"]:
         """The classes that this user is one of."""
         return [audience for audience in cls if audience.includes(user)]
+
+
+class RoomQuerySet(models.QuerySet["Room"]):
+    """Rooms as one user has to do with them, in one query however many they are."""
+
+    def with_membership(self, user: AnyUser) -> "RoomQuerySet":
+        """Each with the `membership` of this user: None for who is no member, else whether the
+        member may write. It is for `Room.rights_found`, with this user and no other."""
+        mine = Member.objects.of(user).filter(room=OuterRef("pk"))
+        return self.annotate(
+            membership=Subquery(mine.order_by("-may_write").values("may_write")[:1])
+        )
+
+    def readable_by(self, user: AnyUser) -> "RoomQuerySet":
+        """Those that this user may read."""
+        mine = Member.objects.of(user).filter(room=OuterRef("pk"))
+        return self.filter(
+            Q(readers__in=Audience.of(user)) | Q(Exists(mine), readers=Audience.MEMBERS),
+            closed=False,
+        )
 
 
 class Room(models.Model):
@@ -87,6 +117,13 @@ class Room(models.Model):
         default=Audience.AUTHENTICATED,
         help_text=_("Of those who may read."),
     )
+    closed = models.BooleanField(
+        _("closed"),
+        default=False,
+        help_text=_("Nobody may read or write it, until it is opened again."),
+    )
+
+    objects = RoomQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("room")
@@ -97,6 +134,28 @@ class Room(models.Model):
         return self.title
 
     def allows(self, user: AnyUser, action: Action) -> bool:
-        """Whether the user may do that here. Who writes must be allowed to read as well."""
-        allowed = Audience(self.readers).includes(user)
-        return allowed and (action == "read" or Audience(self.writers).includes(user))
+        """Whether the user may do that here; a query where it depends on members."""
+        rights = self.rights_of(user)
+        return rights.read if action == "read" else rights.write
+
+    def rights_of(self, user: AnyUser) -> Rights:
+        """What the user may do here; a query where it depends on members."""
+        membership = None
+        if Audience.MEMBERS in (self.readers, self.writers) and self.pk is not None:
+            mine = Member.objects.of(user).filter(room=self).order_by("-may_write")
+            membership = mine.values_list("may_write", flat=True).first()
+        return self.rights_given(user, membership)
+
+    def rights_found(self, user: AnyUser) -> Rights:
+        """The same without a query, of a room from `RoomQuerySet.with_membership` of this user."""
+        return self.rights_given(user, vars(self)["membership"])
+
+    def rights_given(self, user: AnyUser, membership: bool | None) -> Rights:
+        """The same with what `membership` says. Who writes must be allowed to read as well."""
+        if self.closed or not self._is_for(self.readers, user, membership is not None):
+            return NO_RIGHTS
+        return Rights(True, self._is_for(self.writers, user, membership is True))
+
+    @staticmethod
+    def _is_for(audience: str, user: AnyUser, member: bool) -> bool:
+        return member if audience == Audience.MEMBERS else Audience(audience).includes(user)
