@@ -9,11 +9,13 @@ from roomline.wire import check_room, namespace_of, shorten
 
 from django_roomline import conf
 from django_roomline.models import (
+    ADMIN_NAMESPACE,
     NO_RIGHTS,
     OBJECTS_NAMESPACE,
     RESERVED_NAMESPACES,
     Action,
     AnyUser,
+    Audience,
     Rights,
     Room,
 )
@@ -22,6 +24,8 @@ from django_roomline.objects import rule_of
 MAX_GRANTED_BYTES: Final = 3000
 """Room names in a connection token, in bytes. Tokens are limited to 8192 characters; whoever may
 use more rooms than fit gets a room token for each of the others when they open it."""
+ADMIN_ROOMS: Final = f"{ADMIN_NAMESPACE}.**"
+"""What the token of staff grants beside rooms with a model."""
 _CHUNK = 100  # rooms fetched at once: most often more than a token can name
 
 
@@ -30,7 +34,7 @@ def may(user: AnyUser, room: str, action: Action) -> bool:
 
     A room with a model is decided by the model, the room of an object with `RoomModelMixin` by the
     object, any other one by the function that ``ROOMLINE["POLICY"]`` names, without which nobody
-    may.
+    may. Rooms in ``admin`` are read by active staff and written by nobody.
     """
     rights = rights_in(user, room)
     return rights.read if action == "read" else rights.write
@@ -44,6 +48,8 @@ def rights_in(user: AnyUser, room: str) -> Rights:
     namespace = namespace_of(check_room(room))
     if namespace in RESERVED_NAMESPACES:
         return NO_RIGHTS
+    if namespace == ADMIN_NAMESPACE:
+        return Rights(read=Audience.STAFF.includes(user), write=False)
     if namespace == OBJECTS_NAMESPACE:
         rule = rule_of(room)
         if rule is not None:
@@ -60,17 +66,22 @@ def rights_in(user: AnyUser, room: str) -> Rights:
 
 
 def grants_for(user: AnyUser) -> Grants:
-    """What the user may read and write, as much as fits in a token: first the patterns that the
-    function named by ``ROOMLINE["GRANTS"]`` gives, then the rooms with a model.
+    """What the user may read and write, as much as fits in a token: for staff the rooms in
+    ``admin``, then the patterns that the function named by ``ROOMLINE["GRANTS"]`` gives, then the
+    rooms with a model.
 
     One query, whatever the number of rooms, that loads those only that the user may read; one
     more where there are patterns.
     """
     patterns = _patterns_for(user)
     reads, writes = list(patterns.read), list(patterns.write)
+    if Audience.STAFF.includes(user):
+        reads.insert(0, ADMIN_ROOMS)
     size = sum(map(len, reads + writes))
     readable = Room.objects.readable_by(user).with_membership(user).order_by("name")
     for room in readable.iterator(_CHUNK):
+        if namespace_of(room.name) in (*RESERVED_NAMESPACES, ADMIN_NAMESPACE):
+            continue  # no form lets such a name pass, and other programs may write the table
         writable = room.rights_found(user).write
         size += len(room.name) * (1 + writable)
         if size > MAX_GRANTED_BYTES:
@@ -94,7 +105,7 @@ def _patterns_for(user: AnyUser) -> Grants:
         )
     named = dict.fromkeys(grants.read + grants.write)
     for pattern in named:
-        if namespace_of(pattern) in RESERVED_NAMESPACES:
+        if namespace_of(pattern) in (*RESERVED_NAMESPACES, ADMIN_NAMESPACE):
             raise ImproperlyConfigured(
                 f"GRANTS in ROOMLINE gave {shorten(pattern)}: its namespace is reserved"
             )

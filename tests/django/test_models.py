@@ -21,7 +21,7 @@ def test_a_malformed_name_is_refused(name: str) -> None:
     assert list(caught.value.message_dict) == ["name"]
 
 
-@pytest.mark.parametrize("name", ["control.orders", "control", "user.42", "user"])
+@pytest.mark.parametrize("name", ["control.orders", "control", "user.42", "user", "admin.log"])
 def test_a_reserved_name_is_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="reserved"):
         Room(name=name, title="x").clean_fields()

@@ -36,7 +36,7 @@ def rooms(db: None) -> None:
         ("member", ("chat.lobby", "chat.news", "chat.team"), ("chat.lobby", "chat.team")),
         (
             "staff",
-            ("chat.lobby", "chat.news", "chat.staff", "chat.team"),
+            ("admin.**", "chat.lobby", "chat.news", "chat.staff", "chat.team"),
             ("chat.lobby", "chat.news", "chat.staff", "chat.team"),
         ),
     ],
@@ -131,6 +131,26 @@ def test_reserved_rooms_are_nobodys(users: dict[str, Any], roomline: Any, room: 
     roomline(POLICY="tests.django.test_policy.everything")
     assert may(users["staff"], "any.room", "write")
     assert not may(users["staff"], room, "read")
+
+
+@pytest.mark.parametrize("room", ["admin.log", "admin.logins"])
+def test_rooms_of_the_admin_are_for_staff_to_read(
+    users: dict[str, Any], roomline: Any, room: str
+) -> None:
+    roomline(POLICY="tests.django.test_policy.everything")
+    for sort, user in users.items():
+        assert may(user, room, "read") == (sort == "staff")
+        assert not may(user, room, "write")
+    users["staff"].is_active = False
+    assert rights_in(users["staff"], room) == Rights(read=False, write=False)
+    assert grants_for(users["staff"]).read == ()
+
+
+@pytest.mark.parametrize("name", ["admin.log", "admin", "user.7", "control.orders"])
+def test_no_row_of_the_table_gives_away_a_reserved_room(users: dict[str, Any], name: str) -> None:
+    Room.objects.create(name=name, title="x", readers=Audience.EVERYONE, writers=Audience.EVERYONE)
+    assert grants_for(users["member"]) == Grants()
+    assert not may(users["member"], name, "read")
 
 
 def test_a_malformed_name_is_an_error(users: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from django_roomline.models.leases import DatabaseTime, Lease
 from django_roomline.models.members import AnyUser, Member
 from django_roomline.models.outbox import OutboxMessage
 from django_roomline.models.rooms import (
+    ADMIN_NAMESPACE,
     NO_RIGHTS,
     OBJECTS_NAMESPACE,
     RESERVED_NAMESPACES,
@@ -22,6 +23,7 @@ from django_roomline.models.rooms import (
 )
 
 __all__ = [
+    "ADMIN_NAMESPACE",
     "NOTHING",
     "NO_RIGHTS",
     "OBJECTS_NAMESPACE",

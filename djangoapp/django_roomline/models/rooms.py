@@ -22,6 +22,9 @@ RESERVED_NAMESPACES: Final = (CONTROL_NAMESPACE, "user")
 """Nobody is given rights here: ``control`` steers gateways, ``user.<id>`` is each user's own and
 reaches them without any grant."""
 
+ADMIN_NAMESPACE: Final = "admin"
+"""Its rooms are for active staff to read, and nobody writes there but Django."""
+
 OBJECTS_NAMESPACE: Final = "object"
 """``object.<app>.<model>.<pk>`` is the room of an object, which says itself who may use it."""
 
@@ -32,7 +35,7 @@ def validate_room_name(name: str) -> None:
         check_room(name)
     except InvalidName as error:
         raise ValidationError(str(error), code="room_name") from None
-    if namespace_of(name) in (*RESERVED_NAMESPACES, OBJECTS_NAMESPACE):
+    if namespace_of(name) in (*RESERVED_NAMESPACES, ADMIN_NAMESPACE, OBJECTS_NAMESPACE):
         raise ValidationError(
             _("Rooms that begin with %(namespace)s. are reserved."),
             code="room_reserved",
