@@ -1,13 +1,16 @@
-"""Who a visitor is to the gateway: a user of the project, or a guest known by their session."""
+"""Who somebody is to the gateway: a user of the project, or a guest known by their session."""
 
 import secrets
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
-from roomline.wire import InvalidName, check_user_id
+from roomline.wire import MAX_SENDER_NAME, InvalidName, Sender, check_user_id, well_formed
 
 from django_roomline import conf
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
 
 GUEST_PREFIX: Final = "guest-"
 MAX_NAME: Final = 40
@@ -33,7 +36,7 @@ def visitor_of(request: HttpRequest) -> Visitor | None:
     """
     user = request.user
     if user.is_authenticated:
-        return Visitor(_user_id(user.pk), user.get_full_name() or user.get_username(), False)
+        return Visitor(_user_id(user.pk), name_of(user), False)
     if not conf.current().guests:
         return None
     guest_id = request.session.get(_ID_KEY)
@@ -42,6 +45,22 @@ def visitor_of(request: HttpRequest) -> Visitor | None:
         request.session[_ID_KEY] = guest_id
     name = request.session.get(_NAME_KEY) or f"Guest {guest_id[-4:]}"
     return Visitor(guest_id, name, True)
+
+
+def name_of(user: "AbstractBaseUser") -> str:
+    """The name that others see of a user; a user model of the project's own may have one only."""
+    full_name = getattr(user, "get_full_name", str)()
+    return full_name or user.get_username()
+
+
+def sender_of(user: "AbstractBaseUser | Sender") -> Sender:
+    """Whom a publication of this user is from.
+
+    Raises `roomline.wire.InvalidName` for an id that is no user id, `ImproperlyConfigured` for a
+    user whose primary key cannot be one.
+    """
+    sender = user if isinstance(user, Sender) else Sender(_user_id(user.pk), name_of(user))
+    return Sender(check_user_id(sender.id), well_formed(sender.name)[:MAX_SENDER_NAME])
 
 
 def name_guest(request: HttpRequest, name: str) -> None:

@@ -5,7 +5,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any, Final, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict
 
 from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS
@@ -14,6 +14,7 @@ from roomline.wire import (
     MAX_KEY_LENGTH,
     Envelope,
     Kind,
+    Sender,
     body_of,
     check_room,
     message_id_of,
@@ -23,6 +24,10 @@ from roomline.wire import (
 from django_roomline import conf
 from django_roomline.commits import publish_on_commit
 from django_roomline.embedded import EmbeddedPublisher
+from django_roomline.identity import sender_of
+
+if TYPE_CHECKING:  # projects import this file before there are models
+    from django.contrib.auth.base_user import AbstractBaseUser
 
 PRINCIPAL: Final = "publisher:django"
 """Whom a key belongs to: all of a project's processes, and nobody else. No user id has a colon."""
@@ -36,6 +41,7 @@ class Options(TypedDict, total=False):
     key: str | None
     using: str | None
     outbox: bool | None
+    sender: "AbstractBaseUser | Sender | None"
 
 
 class Publisher(Protocol):
@@ -57,6 +63,7 @@ def publish(
     key: str | None = None,
     using: str | None = None,
     outbox: bool | None = None,
+    sender: "AbstractBaseUser | Sender | None" = None,
 ) -> None:
     """Publish JSON data to a room, by default when the current transaction commits.
 
@@ -75,9 +82,13 @@ def publish(
     away, and nothing is lost whatever dies when. None takes ``ROOMLINE["OUTBOX"]``, unless
     `on_commit` is False: what is to be published at once does not wait in a table.
 
+    `sender` is whom the publication is from, for subscribers to see: a user, or a
+    `roomline.wire.Sender`. The project vouches for it; None is the project itself.
+
     Raises at once, before any commit: `roomline.wire.InvalidName` for the room,
     `roomline.wire.InvalidData` for data that is not JSON or too large, `ValueError` for the kind
-    or the key, or for `outbox` without `on_commit`. Raises when it is published: a `PublishError`.
+    or the key, or for `outbox` without `on_commit`. A sender whose id is no user id is an
+    `InvalidName`, too. Raises when it is published: a `PublishError`.
 
     With `on_commit` that comes out of the block that commits; what the block wrote to the
     database is then saved. All publications of the transaction are tried, in order; if several
@@ -100,6 +111,7 @@ def publish(
         time=int(time.time() * 1000),
         kind=kind,
         key=key,
+        sender=None if sender is None else sender_of(sender),
     )
     if not on_commit:
         send(envelope, settings.publish_timeout)
@@ -121,6 +133,7 @@ async def apublish(
     key: str | None = None,
     using: str | None = None,
     outbox: bool | None = None,
+    sender: "AbstractBaseUser | Sender | None" = None,
 ) -> None:
     """`publish` for async views: the same arguments, the same errors, and the loop goes on.
 
@@ -129,7 +142,7 @@ async def apublish(
     the one that is waited for.
     """
     await sync_to_async(publish, thread_sensitive=True)(
-        room, data, kind, on_commit, key=key, using=using, outbox=outbox
+        room, data, kind, on_commit, key=key, using=using, outbox=outbox, sender=sender
     )
 
 

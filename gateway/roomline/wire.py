@@ -35,6 +35,8 @@ MAX_ROOM_BYTES: Final = 200
 MAX_BODY_BYTES: Final = 65536
 """The largest body (bytes) that a broker takes; RabbitMQ is configured with the same number."""
 MAX_KEY_LENGTH: Final = 128
+MAX_SENDER_NAME: Final = 200
+"""Characters; a publication with a longer name of its sender shows the sender's id."""
 
 Kind = Literal["message", "system", "admin"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -308,7 +310,7 @@ def envelope_of(room: str, body: bytes, properties: Mapping[str, Any]) -> Envelo
         message_id=_text(properties.get("message_id"), 255),
         time=_time(headers.get("timestamp_in_ms"), 1) or _time(properties.get("timestamp"), 1000),
         kind=kind if kind in KINDS else "message",
-        sender=Sender(sender_id, _text(headers.get("sender-name"), 200) or sender_id)
+        sender=Sender(sender_id, _text(headers.get("sender-name"), MAX_SENDER_NAME) or sender_id)
         if sender_id
         else None,
         key=_text(headers.get("key"), MAX_KEY_LENGTH),

@@ -22,7 +22,7 @@ from django_roomline import relay as relay_module
 from django_roomline.leases import Hold
 from django_roomline.models import DatabaseTime, Lease, OutboxMessage
 from django_roomline.relay import FIRST_PAUSE, LEASE, LONGEST_PAUSE, Outcome, Relay
-from roomline.wire import MAX_BODY_BYTES, Envelope, InvalidData, InvalidName
+from roomline.wire import MAX_BODY_BYTES, Envelope, InvalidData, InvalidName, Sender
 
 Entries = Callable[[], list[Envelope]]
 
@@ -79,7 +79,8 @@ def waiting() -> list[str]:
 
 def test_it_is_a_row_until_the_relay_comes(entries: Entries) -> None:
     before = int(time.time() * 1000)
-    publish("chat.lobby", {"text": "héllo"}, kind="system", key="order-7", outbox=True)
+    sender = Sender("7", "Añn")
+    publish(*("chat.lobby", {"text": "héllo"}, "system"), key="order-7", outbox=True, sender=sender)
     (message,) = OutboxMessage.objects.all()
     assert not entries()
     assert Relay("default", Patience()).drain() is Outcome.DONE
@@ -87,6 +88,7 @@ def test_it_is_a_row_until_the_relay_comes(entries: Entries) -> None:
     assert envelope == message.envelope()._replace(publisher="roomline")
     assert envelope.body == '{"text":"héllo"}'.encode()
     assert (envelope.room, envelope.kind, envelope.key) == ("chat.lobby", "system", "order-7")
+    assert envelope.sender == sender
     assert envelope.time is not None
     assert before <= envelope.time <= int(time.time() * 1000)
     assert not OutboxMessage.objects.exists()

@@ -19,6 +19,7 @@ from roomline.wire import (
     Envelope,
     InvalidData,
     InvalidName,
+    Sender,
     message_id_of,
 )
 
@@ -81,6 +82,24 @@ def test_a_key_makes_the_message_id(entries: Entries) -> None:
     assert first.message_id == repeat.message_id == message_id_of(PRINCIPAL, "a", "order-7")
     assert other.message_id != first.message_id, "a key is one of its room"
     assert first.key == "order-7"
+
+
+def test_it_is_from_whom_the_project_says(entries: Entries, users: dict[str, Any]) -> None:
+    member, staff = users["member"], users["staff"]
+    publish("a", 1, sender=member, on_commit=False)
+    publish("a", 2, sender=staff, on_commit=False)
+    publish("a", 3, sender=Sender("robot", "R" * 300), on_commit=False)
+    assert [envelope.sender for envelope in entries()] == [
+        Sender(str(member.pk), "Ann"),
+        Sender(str(staff.pk), "sue"),
+        Sender("robot", "R" * 200),
+    ]
+
+
+def test_a_bad_sender_is_said_at_the_call(entries: Entries) -> None:
+    with transaction.atomic(), pytest.raises(InvalidName, match="user id 'no body'"):
+        publish("a", 1, sender=Sender("no body", "Nobody"))
+    assert entries() == []
 
 
 @pytest.mark.parametrize("key", ["", "k" * (MAX_KEY_LENGTH + 1), 7, "\ud800"])

@@ -27,7 +27,10 @@ class OutboxMessageAdmin(ModelAdmin):
     list_filter = ("refused", "kind")
     search_fields = ("room", "key", "message_id")
     show_full_result_count = False
-    fields = ("room", "kind", "published_at", "data", "key", "message_id", "refused", "error")
+    fields = (
+        *("room", "kind", "sender_name", "published_at", "data", "key", "message_id"),
+        *("refused", "error"),
+    )
     readonly_fields = fields
     actions = ("retry",)
 

@@ -9,6 +9,7 @@ from django_roomline.models.archive import (
 from django_roomline.models.generations import Generation
 from django_roomline.models.leases import DatabaseTime, Lease
 from django_roomline.models.members import AnyUser, Member
+from django_roomline.models.notices import EVERYBODY, MAX_NOTICE, Notice
 from django_roomline.models.outbox import OutboxMessage
 from django_roomline.models.rooms import (
     ADMIN_NAMESPACE,
@@ -24,6 +25,8 @@ from django_roomline.models.rooms import (
 
 __all__ = [
     "ADMIN_NAMESPACE",
+    "EVERYBODY",
+    "MAX_NOTICE",
     "NOTHING",
     "NO_RIGHTS",
     "OBJECTS_NAMESPACE",
@@ -38,6 +41,7 @@ __all__ = [
     "Generation",
     "Lease",
     "Member",
+    "Notice",
     "OutboxMessage",
     "Rights",
     "Room",

@@ -4,7 +4,16 @@ from typing import Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
-from roomline.wire import KINDS, MAX_KEY_LENGTH, MAX_ROOM_BYTES, Envelope, Kind, shorten
+from roomline.wire import (
+    KINDS,
+    MAX_KEY_LENGTH,
+    MAX_ROOM_BYTES,
+    MAX_SENDER_NAME,
+    Envelope,
+    Kind,
+    Sender,
+    shorten,
+)
 
 
 class OutboxMessage(models.Model):
@@ -19,6 +28,13 @@ class OutboxMessage(models.Model):
     message_id = models.CharField(_("message id"), max_length=255)
     kind = models.CharField(_("kind"), max_length=10, choices=[(kind, kind) for kind in KINDS])
     key = models.CharField(_("key"), max_length=MAX_KEY_LENGTH, blank=True)
+    # Defaults of the database: processes that do not know the columns yet write on.
+    sender_id = models.CharField(
+        _("sender id"), max_length=64, blank=True, default="", db_default=""
+    )
+    sender_name = models.CharField(
+        _("sender"), max_length=MAX_SENDER_NAME, blank=True, default="", db_default=""
+    )
     time = models.BigIntegerField(
         _("published at"), help_text=_("When publish() was called: milliseconds since the epoch.")
     )
@@ -40,13 +56,16 @@ class OutboxMessage(models.Model):
 
     @classmethod
     def of(cls, envelope: Envelope) -> Self:
-        """The row for an envelope as `publish` makes it: with id and time, without sender."""
+        """The row for an envelope as `publish` makes it: with an id and a time."""
+        sender = envelope.sender or Sender("", "")
         return cls(
             room=envelope.room,
             body=envelope.body,
             message_id=envelope.message_id or "",
             kind=envelope.kind,
             key=envelope.key or "",
+            sender_id=sender.id,
+            sender_name=sender.name,
             time=envelope.time,
         )
 
@@ -61,5 +80,6 @@ class OutboxMessage(models.Model):
             message_id=self.message_id,
             time=self.time,
             kind=kinds[self.kind],
+            sender=Sender(self.sender_id, self.sender_name) if self.sender_id else None,
             key=self.key or None,
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from roomline.wire import Envelope, Kind, json_of, shorten
+from roomline.wire import Envelope, Kind, Sender, json_of, shorten
 
 from django_roomline.exceptions import PublishError
 from django_roomline.publishing import replaced_by
@@ -29,6 +29,7 @@ class Published(NamedTuple):
     kind: Kind
     key: str | None
     message_id: str
+    sender: Sender | None
 
     def __str__(self) -> str:
         return f"{self.kind} to {self.room}: {shorten(json.dumps(self.data), 200)[1:-1]}"
@@ -57,6 +58,7 @@ class Recording:
                 envelope.kind,
                 envelope.key,
                 envelope.message_id,
+                envelope.sender,
             )
         )
 
