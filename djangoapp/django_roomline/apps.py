@@ -12,7 +12,12 @@ class RoomlineConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, and follow what takes rights away."""
-        from django_roomline import checks, revocations  # noqa: F401 - importing registers checks
+        """Register the system checks and the events, and follow what takes rights away."""
+        from django_roomline import (
+            builtin_events,
+            checks,  # noqa: F401 - importing registers them
+            revocations,
+        )
 
+        builtin_events.register()
         revocations.connect()

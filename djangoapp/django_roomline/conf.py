@@ -26,13 +26,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 from roomline.tokens import MAX_LIFETIME, Grants, Keyring
-from roomline.wire import shorten
+from roomline.wire import CONTROL_NAMESPACE, InvalidName, check_room, namespace_of, shorten
 
 OVERRIDE_VARIABLE: Final = "DJANGO_ROOMLINE_OVERRIDE"
 """The environment variable by which ``runroomline`` tells the development server which broker and
 ports it chose: a JSON object whose members replace those of ``ROOMLINE``."""
 
 EMBEDDED: Final = "embedded:"
+EVENT_NAME: Final = r"[a-z][a-z0-9_]{0,49}"
 EMBEDDED_PUBLISHER: Final = "roomline"
 """The publisher's name in the embedded log, where no broker validates one."""
 
@@ -60,6 +61,7 @@ class Settings:
     publish_timeout: float
     outbox: bool
     archive: Archive | None
+    events: Mapping[str, tuple[str, ...]]
     gateway: Mapping[str, str]
 
     @property
@@ -198,6 +200,29 @@ def _archive(value: Any) -> Archive | None:
     return Archive(publishers=frozenset(publishers), dedup_window=window)
 
 
+def _events(value: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"is of type {type(value).__name__}, not a dict")
+    events: dict[str, tuple[str, ...]] = {}
+    for name, rooms in value.items():
+        if not isinstance(name, str) or not re.fullmatch(EVENT_NAME, name):
+            raise ValueError(f"has the name {shorten(name)}")
+        listed = [] if rooms is None else [rooms] if isinstance(rooms, str) else rooms
+        if not isinstance(listed, list | tuple):
+            raise ValueError(f"has {shorten(rooms)} for {name}")
+        events[name] = tuple(_event_room(name, room) for room in listed)
+    return events
+
+
+def _event_room(name: str, room: Any) -> str:
+    try:
+        if namespace_of(check_room(room)) != CONTROL_NAMESPACE:
+            return str(room)
+    except (InvalidName, TypeError):
+        raise ValueError(f"has {shorten(room)} for {name}, which is not a room") from None
+    raise ValueError(f"has {shorten(room)} for {name}: rooms in control steer gateways")
+
+
 def _gateway(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ValueError(f"is of type {type(value).__name__}, not a dict")
@@ -291,6 +316,13 @@ FIELDS: Final[Mapping[str, Field]] = {
         " they are not the defaults: PUBLISHERS, a list of broker users, and DEDUP_WINDOW, a whole"
         " number from 0 to 1000000. The user in BROKER is one of the publishers in any case.",
     ),
+    "EVENTS": Field(
+        "roomline.E015",
+        _events,
+        {},
+        "Where events are published: a dict of event name to a room, a list of rooms, or None for"
+        ' nowhere; for instance {"login": "admin.log", "admin_log": None}.',
+    ),
     "GATEWAY": Field(
         "roomline.E009",
         _gateway,
@@ -358,6 +390,7 @@ def current() -> Settings:
         publish_timeout=values["PUBLISH_TIMEOUT"],
         outbox=values["OUTBOX"],
         archive=values["ARCHIVE"],
+        events=values["EVENTS"],
         gateway=values["GATEWAY"],
     )
 

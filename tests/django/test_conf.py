@@ -65,6 +65,12 @@ def test_the_smallest_setting_is_accepted() -> None:
         ("ARCHIVE", {"KEEP": 7}, "'KEEP'"),
         ("ARCHIVE", {"PUBLISHERS": "web"}, "PUBLISHERS 'web'"),
         ("ARCHIVE", {"DEDUP_WINDOW": -1}, "DEDUP_WINDOW -1"),
+        ("EVENTS", ["login"], "type list"),
+        ("EVENTS", {"Log in": "a"}, "'Log in'"),
+        ("EVENTS", {"login": 7}, "7 for login"),
+        ("EVENTS", {"login": ["a", 7]}, "7 for login"),
+        ("EVENTS", {"login": "a b"}, "'a b' for login, which is not a room"),
+        ("EVENTS", {"login": "control.orders"}, "steer gateways"),
         ("GATEWAY", {"NAMESPACES": 1}, "not text"),
         ("GATEWAY", {"name spaces": ""}, "'name spaces'"),
         ("GATEWAY", "x", "type str"),
@@ -107,6 +113,7 @@ def test_check_ids_stay_what_they_are() -> None:
         "PUBLISH_TIMEOUT": "roomline.E008",
         "OUTBOX": "roomline.E012",
         "ARCHIVE": "roomline.E014",
+        "EVENTS": "roomline.E015",
         "GATEWAY": "roomline.E009",
     }
 

@@ -37,4 +37,4 @@ class Notice(models.Model):
         permissions = (("send_notice", _("Can send notices")),)
 
     def __str__(self) -> str:
-        return f"{self.room}: {self.text[:50]}"
+        return self.room  # what logs show; the text may be for one user only
