@@ -5,6 +5,7 @@ from django_roomline.admin.archive import (
     ArchiveGapAdmin,
     ArchiveProgressAdmin,
 )
+from django_roomline.admin.notices import NoticeAdmin
 from django_roomline.admin.outbox import OutboxMessageAdmin
 from django_roomline.admin.rooms import RoomAdmin
 
@@ -12,6 +13,7 @@ __all__ = [
     "ArchiveGapAdmin",
     "ArchiveProgressAdmin",
     "ArchivedPublicationAdmin",
+    "NoticeAdmin",
     "OutboxMessageAdmin",
     "RoomAdmin",
 ]

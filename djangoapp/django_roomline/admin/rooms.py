@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from django_roomline.admin.notices import SEND, compose_notice
 from django_roomline.models import Member, Room
 
 if TYPE_CHECKING:  # generic for type checkers only
@@ -34,7 +35,7 @@ class RoomAdmin(ModelAdmin):
     search_fields = ("name", "title")
     show_full_result_count = False
     inlines = (MemberInline,)
-    actions = ("close", "open")
+    actions = ("close", "open", compose_notice)
 
     @admin.action(description=_("Close the selected rooms"), permissions=["change"])
     def close(self, request: HttpRequest, rooms: QuerySet[Room]) -> None:
@@ -54,3 +55,7 @@ class RoomAdmin(ModelAdmin):
             changed += 1
         text = _("%(count)d rooms closed.") if closed else _("%(count)d rooms opened.")
         self.message_user(request, text % {"count": changed})
+
+    def has_send_notice_permission(self, request: HttpRequest) -> bool:
+        """Whether the action that sends a notice is offered."""
+        return request.user.has_perm(SEND)

@@ -89,6 +89,14 @@
   });
   notices.on("publication", notice);
 
+  /* The room of this user alone, for notices to them. */
+  var own = null;
+  client.on("connected", function (event) {
+    if (own !== null || !event.user) return;
+    own = client.subscribe("user." + event.user.id);
+    own.on("publication", notice);
+  });
+
   if (composer) {
     composer.addEventListener("submit", function (event) {
       var field = byId("text");
@@ -217,7 +225,8 @@
   }
 
   function notice(publication) {
-    say("notice", textOf(publication.data));
+    var text = textOf(publication.data);
+    say("notice", publication.sender ? publication.sender.name + ": " + text : text);
   }
 
   function say(id, text) {
