@@ -94,7 +94,8 @@ class NoticeAdmin(ModelAdmin):
 
     def _selected(self, request: HttpRequest) -> dict[str, str]:
         """What the action on rooms has filled in, for those who may see rooms."""
-        keys = [key for key in request.GET.get("rooms", "").split(",") if key.isdecimal() and len(key) < 19]
+        given = request.GET.get("rooms", "").split(",")
+        keys = [key for key in given if key.isdecimal() and len(key) < 19]  # of 64 bits
         if not keys or not request.user.has_perm("django_roomline.view_room"):
             return {}
         rooms = Room.objects.filter(pk__in=keys[:MAX_ROOMS]).values_list("name", flat=True)

@@ -1,26 +1,20 @@
 """``roomline publish``: one publication, confirmed."""
 
 import asyncio
-import json
 import secrets
 import sys
 import time
-from typing import NoReturn
 
 from roomline.broker import Broker, BrokerError, PublishUnconfirmed
+from roomline.commandline import data_from, room_from
 from roomline.config import Settings
 from roomline.server import make_broker
 from roomline.wire import (
-    CONTROL_NAMESPACE,
-    MAX_BODY_BYTES,
     Envelope,
     InvalidData,
     InvalidName,
     Kind,
     body_of,
-    check_room,
-    namespace_of,
-    shorten,
 )
 
 
@@ -44,8 +38,8 @@ def publish(settings: Settings, room: str, data: str, *, text: bool, kind: Kind)
     """Publish `data`, which is JSON or `text`, or ``-`` for standard input; the exit status."""
     try:
         envelope = Envelope(
-            room=_room(room),
-            body=body_of(_value(data, text)),
+            room=room_from(room),
+            body=body_of(data_from(data, text=text)),
             message_id=secrets.token_hex(16),
             time=int(time.time() * 1000),
             kind=kind,
@@ -62,40 +56,6 @@ def publish(settings: Settings, room: str, data: str, *, text: bool, kind: Kind)
         print(f"roomline: not published: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _room(room: str) -> str:
-    if namespace_of(room) == CONTROL_NAMESPACE:
-        raise InvalidName(f"room {shorten(room)} is reserved: control steers gateways")
-    return check_room(room)
-
-
-def _value(data: str, text: bool) -> object:
-    if data == "-":
-        data = _read()
-    if text:
-        return data
-    try:
-        return json.loads(data, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise InvalidData(
-            f"{shorten(data)} is not JSON ({error}); with --text it is published as text"
-        ) from None
-
-
-def _read() -> str:
-    # One byte more than is taken, so that too much is noticed and never all read.
-    content = sys.stdin.buffer.read(MAX_BODY_BYTES + 1)
-    if len(content) > MAX_BODY_BYTES:
-        raise InvalidData(f"standard input is too long: at most {MAX_BODY_BYTES} bytes are taken")
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidData(f"standard input is not UTF-8: {error}") from None
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 async def _append(broker: Broker, envelope: Envelope) -> None:
