@@ -1,13 +1,14 @@
-"""System checks of the ``ROOMLINE`` setting and of what it needs around it."""
+"""Checks of the ``ROOMLINE`` setting and of what its values need to be installed."""
 
 import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
+from roomline.wire import shorten
 
-from django_roomline import conf
+from django_roomline import conf, events
 
 
 @register
@@ -40,3 +41,18 @@ def check_surroundings(**_: Any) -> Sequence[CheckMessage]:
             )
         )
     return messages
+
+
+@register
+def check_events(**_: Any) -> Sequence[CheckMessage]:
+    """``roomline.W003``: events that the setting names and no app has."""
+    values, _problems = conf.read(conf.raw())
+    return [
+        Warning(
+            f"EVENTS in ROOMLINE names {shorten(name)}, which is no event.",
+            hint=f"Known are {', '.join(events.known())}.",
+            id="roomline.W003",
+        )
+        for name in values.get("EVENTS", ())
+        if name not in events.known()
+    ]
