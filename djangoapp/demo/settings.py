@@ -67,5 +67,9 @@ ROOMLINE = {
     "ENDPOINTS": ["http://127.0.0.1:8001/roomline"],
     "GUESTS": True,
     "ARCHIVE": {},
+    # All of it on the page "Log", for staff.
+    "EVENTS": dict.fromkeys(
+        ("login", "login_failed", "logout", "room_created", "room_deleted"), "admin.log"
+    ),
     "GATEWAY": {"NAMESPACES": "chat:read=token,write=token,history=100"},
 }

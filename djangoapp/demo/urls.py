@@ -9,6 +9,7 @@ from demo import views
 urlpatterns = [
     path("", views.rooms, name="rooms"),
     path("rooms/<str:name>/", views.room, name="room"),
+    path("log/", views.log, name="log"),
     path("name/", views.guest_name, name="guest-name"),
     path(
         "login/",

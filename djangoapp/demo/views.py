@@ -6,8 +6,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
+from django_roomline.admin_log import ADMIN_LOG
 from django_roomline.identity import MAX_NAME, name_guest, visitor_of
 from django_roomline.models import Audience, Room
+from django_roomline.policy import may
 
 
 @require_GET
@@ -22,12 +24,19 @@ def room(request: HttpRequest, name: str) -> HttpResponse:
     """The chat in one room; messages are the gateway's affair."""
     record = get_object_or_404(Room, name=name)
     if not record.allows(request.user, "read"):
-        if request.user.is_authenticated:
-            raise PermissionDenied
-        return redirect_to_login(request.get_full_path())
+        return _refused(request)
     return _page(
         request, "demo/room.html", room=record, may_write=record.allows(request.user, "write")
     )
+
+
+@require_GET
+def log(request: HttpRequest) -> HttpResponse:
+    """What happens on the site, as it happens: a room for staff, that has no model."""
+    if not may(request.user, ADMIN_LOG, "read"):
+        return _refused(request)
+    shown = {"name": ADMIN_LOG, "title": "What happens"}
+    return _page(request, "demo/room.html", room=shown, may_write=False)
 
 
 @require_POST
@@ -38,6 +47,13 @@ def guest_name(request: HttpRequest) -> HttpResponse:
     if not url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure()):
         back = "rooms"
     return redirect(back)
+
+
+def _refused(request: HttpRequest) -> HttpResponse:
+    """To the login, for who may be let in then."""
+    if request.user.is_authenticated:
+        raise PermissionDenied
+    return redirect_to_login(request.get_full_path())
 
 
 def _page(request: HttpRequest, template: str, **context: object) -> HttpResponse:

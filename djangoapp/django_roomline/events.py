@@ -24,7 +24,7 @@ from roomline.wire import Kind, check_room, shorten
 
 from django_roomline import conf
 from django_roomline.exceptions import PublishError, PublishRejected, PublishReturned
-from django_roomline.publishing import publish
+from django_roomline.publishing import Publisher, current_publisher, publish
 
 MAX_TEXT: Final = 1000
 """Characters of an event's sentence."""
@@ -173,16 +173,23 @@ def _publish(event: Event, publications: Sequence[Publication], using: str | Non
         transaction.on_commit(partial(_send, event, publications), using)
 
 
-_rest_until = 0.0
+_rest: tuple[Publisher | None, float] = None, 0.0
+"""What has failed last, and until when (monotonic) no event is tried with it."""
 
 
 def _send(event: Event, publications: Sequence[Publication]) -> None:
     """Publish at once, for as long as one publication may take. Raises nothing."""
-    global _rest_until
-    deadline = monotonic() + conf.current().publish_timeout
+    global _rest
+    try:
+        publisher = current_publisher()
+        deadline = monotonic() + conf.current().publish_timeout
+    except Exception as error:  # pika is not installed, say
+        _drop(event, len(publications), error)
+        return
     for number, (room, body) in enumerate(publications):
         now = monotonic()
-        if now < _rest_until or (number and now > deadline):
+        resting, until = _rest
+        if (resting is publisher and now < until) or (number and now > deadline):
             dropped[event.name] += len(publications) - number
             return
         try:
@@ -191,7 +198,7 @@ def _send(event: Event, publications: Sequence[Publication]) -> None:
             _drop(event, 1, error)
             own = (PublishReturned, PublishRejected)  # of this room or this publication
             if isinstance(error, PublishError) and not isinstance(error, own):
-                _rest_until = monotonic() + REST_SECONDS
+                _rest = publisher, monotonic() + REST_SECONDS
 
 
 def _drop(event: Event, count: int, error: Exception) -> None:

@@ -148,7 +148,7 @@ async def apublish(
 
 def send(envelope: Envelope, timeout: float) -> None:
     """Return when the envelope is in the log; raises a `PublishError` within `timeout` seconds."""
-    _publisher().publish(envelope, timeout)
+    current_publisher().publish(envelope, timeout)
 
 
 def disconnect() -> None:
@@ -157,7 +157,7 @@ def disconnect() -> None:
     Never needed: their number is bounded, threads take turns with them, and `publish` closes
     those that were idle for long. Any later `publish` connects anew.
     """
-    _publisher().disconnect()
+    current_publisher().disconnect()
 
 
 def _message_id(room: str, key: str) -> str:
@@ -189,7 +189,8 @@ _replacement: Publisher | None = None
 _publishers: dict[tuple[str, int], Publisher] = {}
 
 
-def _publisher() -> Publisher:
+def current_publisher() -> Publisher:
+    """What this process publishes through now; it connects when it is used."""
     if _replacement is not None:
         return _replacement
     settings = conf.current()

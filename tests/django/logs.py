@@ -11,7 +11,7 @@ from roomline.wire import ROOMS_EXCHANGE, ROOMS_STREAM, Envelope, envelope_of
 
 
 class Log(Protocol):
-    """A log that is empty at first and takes publications to rooms in ``chat`` and ``object``."""
+    """A log that is empty at first and takes publications to rooms in some namespaces."""
 
     broker: str
     """What ``ROOMLINE["BROKER"]`` is."""
@@ -44,7 +44,7 @@ class RabbitMQLog:
             channel = made.channel()
             channel.exchange_declare(ROOMS_EXCHANGE, "topic", durable=True)
             channel.queue_declare(ROOMS_STREAM, durable=True, arguments={"x-queue-type": "stream"})
-            for namespace in ("chat", "object"):
+            for namespace in ("chat", "object", "admin", "system", "user"):
                 channel.queue_bind(ROOMS_STREAM, ROOMS_EXCHANGE, f"{namespace}.#")
 
     def read(self) -> list[Envelope]:

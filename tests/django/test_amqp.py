@@ -415,7 +415,7 @@ def test_many_threads_wait_for_a_silent_broker_no_longer_than_one(
 
     began = time.monotonic()
     holding = start(TIMEOUT)
-    pool = publishing._publisher()._pool  # type: ignore[attr-defined]
+    pool = publishing.current_publisher()._pool  # type: ignore[attr-defined]
     while pool._turns < MAX_CONNECTIONS:
         assert time.monotonic() < began + TIMEOUT
         time.sleep(0.001)

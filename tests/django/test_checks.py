@@ -145,6 +145,7 @@ def test_one_secret_for_two_things_is_said(good: Change, setting: dict[str, Any]
         ({"ENDPOINTS": ["https://127.example/x"]}, []),
         ({"KEYS": {"k": "k" * 32}}, ["W007"]),
         ({"KEYS": {"new": SECRET, "old": f"django-insecure-{SECRET}"}}, ["W007"]),
+        ({"KEYS": {"1": "put-32-or-more-random-characters-here"}}, ["W007"]),
         ({"BROKER": "amqp://u:p@rabbit.example/"}, ["W008"]),
         ({"BROKER": "amqps://u:p@rabbit.example/"}, []),
         ({"BROKER": "amqp://u:p@127.0.0.1/"}, []),

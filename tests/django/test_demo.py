@@ -74,6 +74,16 @@ def test_rooms_that_are_not_for_one(client: Client, rooms: None, users: dict[str
     assert client.get("/rooms/chat.nowhere/").status_code == 404
 
 
+def test_the_log_is_for_staff(client: Client, rooms: None, users: dict[str, Any]) -> None:
+    assert client.get("/log/").headers["Location"] == "/login/?next=/log/"
+    client.force_login(users["member"])
+    assert client.get("/log/").status_code == 403
+    assert b'href="/log/"' not in client.get("/").content
+    client.force_login(users["staff"])
+    assert b'data-room="admin.log"' in client.get("/log/").content
+    assert b'href="/log/"' in client.get("/").content
+
+
 def test_who_may_not_write_gets_no_composer(
     client: Client, rooms: None, users: dict[str, Any]
 ) -> None:

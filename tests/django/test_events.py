@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -46,7 +47,7 @@ def fresh() -> Iterator[None]:
         signal, sender = events._sources.pop(name)
         signal.disconnect(sender=sender, dispatch_uid=(events.__name__, name))
     events.dropped.clear()
-    events._rest_until = 0.0
+    events._rest = None, 0.0
     builtin_events.register()  # with limits that nobody has used yet
 
 
@@ -393,7 +394,7 @@ def test_a_broker_that_is_away_is_not_waited_for_again(
             admin.post(ROOMS + "add/", {**FORM, "name": "chat.newer"})
         refused.assert_nothing_published()
         assert events.dropped["admin_log"] == 2, "counted, and not tried"
-        events._rest_until = 0.0
+        events._rest = None, 0.0
         with committed():
             admin.post(ROOMS + "add/", {**FORM, "name": "chat.newest"})
         assert len(refused.to(ADMIN_LOG)) == 1
@@ -456,3 +457,21 @@ def test_with_the_outbox_an_event_is_a_row_of_the_same_transaction(
     _entry(users["staff"], "A").save()
     body = json.loads(bytes(OutboxMessage.objects.get().body))
     assert body["text"] == "sue changed room “A”"
+
+
+def test_another_broker_is_tried_at_once(users: dict[str, Any]) -> None:
+    with recording(error=BrokerUnavailable("away")), committed():
+        _entry(users["staff"], "A").save()
+    with recording() as recorded, committed():
+        _entry(users["staff"], "B").save()
+    assert len(recorded.to(ADMIN_LOG)) == 1
+
+
+def test_a_broker_without_its_library_breaks_nothing(
+    users: dict[str, Any], roomline: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roomline(BROKER="amqp://never.invalid/")
+    monkeypatch.setitem(sys.modules, "django_roomline.amqp", None)
+    with committed():
+        _entry(users["staff"], "A").save()
+    assert events.dropped["admin_log"] == 1

@@ -15,9 +15,11 @@ from tests.docs.pages import ROOT, Snippet, snippet, snippets
 
 TESTS = (
     "tests.docs.test_archive",
+    "tests.docs.test_checks",
     "tests.docs.test_commands",
     "tests.docs.test_dialogues",
     "tests.docs.test_django_publishing",
+    "tests.docs.test_events",
     "tests.docs.test_in_browser",
     "tests.docs.test_own_project",
     "tests.docs.test_pages",

@@ -1,6 +1,7 @@
 """Notices in Chromium: sent in the real admin, seen by open pages with their sender's name."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,3 +90,15 @@ async def test_an_open_page_shows_a_notice_and_who_sent_it(
         await expect(staff.locator("#notice")).to_contain_text("demo: For you alone")
         await expect(notice).to_contain_text("Back at <5>")
         await keep(guest, "notice-room-seen")
+
+        # And staff sees on the page of the log who has done all that.
+        await sender.goto(f"{url}/log/")
+        await expect(sender.locator("#messages .text")).to_have_text(
+            [
+                "demo logged in",
+                "demo added notice “system.notices”",
+                "demo added notice “chat.lobby”",
+                re.compile(r"demo added notice “user\.\d+”"),
+            ]
+        )
+        await keep(sender, "log")

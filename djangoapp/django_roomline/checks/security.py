@@ -15,6 +15,9 @@ from django_roomline.models import Audience, Room
 MIN_DIFFERENT: Final = 8
 """Characters that differ in a secret: 32 random bytes as hex have 14 of the 16 or so."""
 
+EXAMPLES: Final = ("put-32-or-more-random-characters-here", "django-insecure-")
+"""How secrets begin that everybody can read: in our pages, and where Django makes a project."""
+
 _SECRETS_HINT: Final = (
     "Make one with: python -c 'import secrets; print(secrets.token_hex(32))', and give the same"
     " one to the gateway."
@@ -72,7 +75,7 @@ def check_deployment(**_: Any) -> Sequence[CheckMessage]:
             id="roomline.W007",
         )
         for kid, secret in values.get("KEYS", {}).items()
-        if len(set(secret)) < MIN_DIFFERENT or secret.startswith("django-insecure-")
+        if len(set(secret)) < MIN_DIFFERENT or secret.startswith(EXAMPLES)
     ]
     broker = values.get("BROKER", "")
     if broker.startswith("amqp:") and not _is_loopback(broker):
