@@ -70,7 +70,7 @@ def test_nothing_is_left():
     gateway.stop()
     client.close()
     client.close()
-    assert threads() == before
+    assert threads() <= before
     assert not log.parent.exists()
 
 
@@ -136,4 +136,4 @@ def test_a_refused_client_leaves_no_thread(live_gateway: LiveGateway):
     client._make.keywords["client_id"] = "short"
     with pytest.raises(CommandRefused):
         client.connect()
-    assert threads() == before
+    assert threads() <= before

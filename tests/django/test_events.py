@@ -36,6 +36,7 @@ from roomline.wire import InvalidName
 paid = Signal()
 ROOMS = "/admin/django_roomline/room/"
 FORM = {"name": "chat.new", "title": "New", "readers": "everyone", "writers": "staff"}
+FORM |= {"members-TOTAL_FORMS": "0", "members-INITIAL_FORMS": "0"}
 
 
 @pytest.fixture(autouse=True)

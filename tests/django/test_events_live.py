@@ -44,6 +44,7 @@ def test_what_happens_is_in_the_log(log: Log, client: Client, users: dict[str, A
     with TestCase.captureOnCommitCallbacks(execute=True):
         client.post("/login/", {"username": "sue", "password": "sue's"})
         form = {"name": "chat.new", "title": "New", "readers": "everyone", "writers": "staff"}
+        form |= {"members-TOTAL_FORMS": "0", "members-INITIAL_FORMS": "0"}
         assert client.post("/admin/django_roomline/room/add/", form).status_code == 302
     notice = {"target": "everybody", "text": "Back at 5", "nonce": uuid.uuid4().hex, "_send": "1"}
     with TestCase.captureOnCommitCallbacks(execute=True):
@@ -68,6 +69,7 @@ def test_a_broker_that_is_gone_leaves_the_admin_alone(
     users["staff"].save()
     client.force_login(users["staff"])
     form = {"name": "chat.new", "title": "New", "readers": "everyone", "writers": "staff"}
+    form |= {"members-TOTAL_FORMS": "0", "members-INITIAL_FORMS": "0"}
     with TestCase.captureOnCommitCallbacks(execute=True):
         assert client.post("/admin/django_roomline/room/add/", form).status_code == 302
     assert Room.objects.count() == 1
@@ -94,6 +96,7 @@ class Live(LiveGatewayMixin, LiveServerTestCase):
         browser = Client()
         browser.force_login(staff)
         form = {"name": "chat.new", "title": "New", "readers": "everyone", "writers": "staff"}
+        form |= {"members-TOTAL_FORMS": "0", "members-INITIAL_FORMS": "0"}
         browser.post("/admin/django_roomline/room/add/", form)
         heard = room.next()
         assert heard.kind == "admin"

@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     """Rows that wait in the outbox have no sender, as when they were written."""
 
     dependencies = (
-        ("django_roomline", "0004_archive"),
+        ("django_roomline", "0004_rights"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     )
     operations = (
