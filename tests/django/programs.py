@@ -42,10 +42,6 @@ class Program:
     def pid(self) -> int:
         return self._process.pid
 
-    @property
-    def running(self) -> bool:
-        return self._process.poll() is None
-
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
@@ -58,13 +54,12 @@ class Program:
         """The exit status when it has ended, by this signal if one is given."""
         if number is not None:
             self.send(number)
-        deadline = time.monotonic() + PATIENCE
-        while self._read(deadline):
-            pass
-        status = self._process.wait(max(0.0, deadline - time.monotonic()))
         assert self._process.stdout
+        deadline = time.monotonic() + PATIENCE
+        while not self._process.stdout.closed and self._read(deadline):
+            pass
         self._process.stdout.close()
-        return status
+        return self._process.wait(max(0.0, deadline - time.monotonic()))
 
     def _read(self, deadline: float) -> bool:
         """Whether it has said something more in time."""
@@ -146,5 +141,4 @@ class Project:
     def close(self) -> None:
         """End all that still runs."""
         for program in self._programs:
-            if program.running:
-                program.kill()
+            program.kill()
