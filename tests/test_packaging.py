@@ -91,8 +91,10 @@ def test_both_install_with_the_server(wheels: dict[str, Path], environment: Path
     assert version.split() == ["roomline", _metadata(wheels["roomline"])["Version"]]
     settings = (
         "from django.conf import settings; import django;"
-        "settings.configure(INSTALLED_APPS=['django_roomline']); django.setup();"
-        "import django_roomline.models, django_roomline.urls, django_roomline.amqp"
+        "apps = ['django.contrib.auth', 'django.contrib.contenttypes', 'django_roomline'];"
+        "settings.configure(INSTALLED_APPS=apps); django.setup();"
+        "import django_roomline.models, django_roomline.urls, django_roomline.amqp;"
+        "import django_roomline.testing, roomline.testing"
     )
     _run(str(environment), "-I", "-c", settings)
 
