@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.staticfiles import finders
 from django.template import Context, Template
+from django.test import Client
 
 
 def rendered() -> str:
@@ -24,9 +25,21 @@ def test_the_configuration_is_json_in_an_element() -> None:
     }
 
 
+def test_the_same_is_had_as_json(client: Client, roomline: Any) -> None:
+    roomline(ARCHIVE={})
+    answer = client.get("/roomline/config")
+    assert answer.json() == {
+        "endpoints": ["http://127.0.0.1:8001/roomline"],
+        "tokenUrl": "/roomline/token",
+        "roomTokenUrl": "/roomline/room-token",
+        "archiveUrl": "/roomline/archive/",
+    }
+    assert client.post("/roomline/config").status_code == 405
+
+
 def test_markup_in_a_setting_stays_text(roomline: Any, monkeypatch: Any) -> None:
     # No setting can hold markup today; the tag does not rely on that.
-    monkeypatch.setattr("django_roomline.templatetags.roomline.reverse", lambda name: "</script>")
+    monkeypatch.setattr("django_roomline.pages.reverse", lambda name: "</script>")
     assert rendered().count("</script>") == 3
 
 

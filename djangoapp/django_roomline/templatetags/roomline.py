@@ -2,11 +2,10 @@
 
 from django import template
 from django.templatetags.static import static
-from django.urls import reverse
 from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString
 
-from django_roomline import conf
+from django_roomline.pages import page_config
 
 register = template.Library()
 
@@ -17,22 +16,12 @@ CONFIG_ID = "roomline-config"
 def roomline_config() -> SafeString:
     """The page's configuration as JSON in an element, and the scripts of the client.
 
-    The element has the id ``roomline-config`` and holds ``endpoints``, ``tokenUrl``,
-    ``roomTokenUrl`` and, where there is an archive, ``archiveUrl``. Nothing in it is executable: a
-    Content-Security-Policy of ``script-src 'self'`` lets the page work.
+    The element has the id ``roomline-config`` and holds what `pages.page_config` says. Nothing in
+    it is executable: a Content-Security-Policy of ``script-src 'self'`` lets the page work.
     """
-    settings = conf.current()
-    config: dict[str, object] = {
-        "endpoints": list(settings.endpoints),
-        "tokenUrl": reverse("roomline:token"),
-        "roomTokenUrl": reverse("roomline:room-token"),
-    }
-    if settings.archive is not None:
-        # The client appends the room's name.
-        config["archiveUrl"] = reverse("roomline:archive", args=["room"]).removesuffix("room")
     return format_html(
         '{}\n<script src="{}"></script>\n<script src="{}"></script>',
-        json_script(config, CONFIG_ID),
+        json_script(page_config(), CONFIG_ID),
         static("roomline/vendor/sockjs.min.js"),
         static("roomline/roomline.umd.js"),
     )
