@@ -69,7 +69,11 @@ ROOMLINE = {
     "ARCHIVE": {},
     # All of it on the page "Log", for staff.
     "EVENTS": dict.fromkeys(
-        ("login", "login_failed", "logout", "room_created", "room_deleted"), "admin.log"
+        (
+            *("login", "login_failed", "logout"),
+            *("room_created", "room_closed", "room_opened", "room_deleted"),
+        ),
+        "admin.log",
     ),
     "GATEWAY": {"NAMESPACES": "chat:read=token,write=token,history=100"},
 }

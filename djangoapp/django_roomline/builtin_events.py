@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django_roomline.events import register_event
 from django_roomline.identity import clean_name, name_of, sender_of
 from django_roomline.models import Room
+from django_roomline.revocations import changed_fields
 
 LOGINS_PER_MINUTE: Final = 30
 """Of each sort and process. Whoever may try passwords could fill a room otherwise."""
@@ -25,6 +26,8 @@ def register() -> None:
     ):
         register_event(name, signal, text, data=data, per_minute=LOGINS_PER_MINUTE)
     register_event("room_created", post_save, _created_text, data=_room_data, sender=Room)
+    register_event("room_closed", post_save, _closed_text, data=_room_data, sender=Room)
+    register_event("room_opened", post_save, _opened_text, data=_room_data, sender=Room)
     register_event("room_deleted", post_delete, _deleted_text, data=_room_data, sender=Room)
     if apps.is_installed("django.contrib.admin"):
         from django_roomline import admin_log  # wants the admin's models
@@ -61,6 +64,18 @@ def _attempted(credentials: dict[str, Any]) -> str:
 
 def _created_text(instance: Room, created: bool, raw: bool = False, **_rest: Any) -> str | None:
     return _("Room “%(room)s” was created") % {"room": instance} if created and not raw else None
+
+
+def _closed_text(instance: Room, **_rest: Any) -> str | None:
+    if changed_fields(instance).get("closed") is not False:
+        return None
+    return _("Room “%(room)s” was closed") % {"room": instance}
+
+
+def _opened_text(instance: Room, **_rest: Any) -> str | None:
+    if changed_fields(instance).get("closed") is not True:
+        return None
+    return _("Room “%(room)s” was opened") % {"room": instance}
 
 
 def _deleted_text(instance: Room, **_rest: Any) -> str:

@@ -115,14 +115,17 @@ def _remember(fields: frozenset[str]) -> Callable[..., None]:
     return remember
 
 
-def _changed(instance: Model) -> dict[str, Any]:
-    """What was in the database of the fields that are others now."""
+def changed_fields(instance: Model) -> dict[str, Any]:
+    """What was in the database of the fields that are others now, for receivers of `post_save`.
+
+    Of rooms and users, and only of the fields that rights depend on.
+    """
     before = getattr(instance, _BEFORE, None) or {}
     return {name: value for name, value in before.items() if getattr(instance, name) != value}
 
 
 def _user_saved(instance: Any, using: str, **_: Any) -> None:
-    if _changed(instance):
+    if changed_fields(instance):
         revoke_user(instance, using=using)
 
 
@@ -163,7 +166,7 @@ def _users_in(group: Any, using: str) -> list[Any]:
 
 
 def _room_saved(instance: Room, using: str, **_: Any) -> None:
-    changed = _changed(instance)
+    changed = changed_fields(instance)
     renamed = changed.pop("name", None)
     if renamed is not None:
         revoke_room(renamed, closed=True, using=using)

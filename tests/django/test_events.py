@@ -291,6 +291,36 @@ def test_rooms_that_come_and_go_are_told_of(
     ]
 
 
+@pytest.mark.parametrize("by", ["action", "page", "save"])
+def test_rooms_that_are_closed_and_opened_are_told_of_once(
+    admin: Client, published: Recording, roomline: Callable[..., None], by: str
+) -> None:
+    roomline(EVENTS={"room_closed": "a", "room_opened": "a", "admin_log": None})
+    room = Room.objects.create(name="chat.new", title="New")
+
+    def set_closed(closed: bool) -> None:
+        if by == "action":
+            action = {"action": "close" if closed else "open", "_selected_action": [room.pk]}
+            admin.post(ROOMS, action)
+        elif by == "page":
+            admin.post(f"{ROOMS}{room.pk}/change/", FORM | ({"closed": "on"} if closed else {}))
+        else:
+            room.closed = closed
+            room.save()
+
+    with committed():
+        for closed in (True, True, False, False):
+            set_closed(closed)
+        room.refresh_from_db()
+        room.save()
+        Room.objects.create(name="chat.never", title="Never open", closed=True)
+    shared = {"room": "chat.new", "title": "New"}
+    assert published.to("a") == [
+        {"event": "room_closed", "text": "Room “New” was closed", **shared},
+        {"event": "room_opened", "text": "Room “New” was opened", **shared},
+    ]
+
+
 def test_a_project_has_events_of_its_own(
     db: None, published: Recording, roomline: Callable[..., None]
 ) -> None:
