@@ -113,6 +113,14 @@ def test_a_signers_clock_may_be_a_little_ahead():
         verify_connection(KEYS, token, NOW)
 
 
+def test_a_token_is_not_good_before_it_says_so():
+    assert verify_connection(KEYS, signed(CLAIMS | {"nbf": NOW + LEEWAY}), NOW).user_id
+    with pytest.raises(TokenError, match="not good yet"):
+        verify_connection(KEYS, signed(CLAIMS | {"nbf": NOW + LEEWAY + 1}), NOW)
+    with pytest.raises(TokenError, match="claim nbf must be a number of seconds"):
+        verify_connection(KEYS, signed(CLAIMS | {"nbf": "tomorrow"}), NOW)
+
+
 def test_no_token_lives_too_long_whatever_it_says():
     longest = CLAIMS | {"exp": CLAIMS["iat"] + MAX_LIFETIME}
     assert verify_connection(KEYS, signed(longest), NOW).expires == NOW + MAX_LIFETIME

@@ -35,6 +35,7 @@ from roomline.wire import (
     revocation_of,
     shorten,
     user_room,
+    utf8_length,
     well_formed,
 )
 
@@ -223,6 +224,11 @@ def test_well_formed_text_encodes_and_good_text_stays(text: str):
     assert well_formed(good) == good
     assert len(good.encode("utf-16-le")) == len(text.encode("utf-16-le", "surrogatepass"))
     assert [a for a in good if a.isascii()] == [a for a in text if a.isascii()]
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_the_length_of_any_text_in_utf8(text: str):
+    assert utf8_length(text) == len(text.encode(errors="surrogatepass"))
 
 
 # Properties.

@@ -23,8 +23,8 @@ class Control:
     """A `roomline.broker.Listener` that fills `revocations`.
 
     Only what one of `publishers` has published counts, by the broker's word. `revoked` is told
-    once a turn of the event loop, `caught_up` when everything has been read. `clock` gives
-    seconds since the epoch.
+    at the latest at the end of the turn of the event loop, `caught_up` when everything has been
+    read. `clock` gives seconds since the epoch.
     """
 
     def __init__(
@@ -66,13 +66,16 @@ class Control:
             return
         self.read += 1
         if not self._users and not self._rooms:
-            asyncio.get_running_loop().call_soon(self._tell)
+            asyncio.get_running_loop().call_soon(self.tell)
         if isinstance(revocation, UserRevoked):
             self._users.add(revocation.user_id)
         else:
             self._rooms[revocation.room] = revocation.closed
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Tell now of what has been read and not been told of, if there is anything."""
+        if not self._users and not self._rooms:
+            return
         users, rooms = frozenset(self._users), self._rooms
         self._users, self._rooms = set(), {}
         self._revoked(users, rooms)

@@ -90,6 +90,8 @@ class Keyring:
         issued, expires = _seconds(claims, "iat"), _seconds(claims, "exp")
         if issued > now + LEEWAY:
             raise TokenError("the token was issued in the future: check the clocks")
+        if "nbf" in claims and _seconds(claims, "nbf") > now + LEEWAY:
+            raise TokenError("the token is not good yet")
         if expires - issued > MAX_LIFETIME:
             raise TokenError(f"the token lives longer than {MAX_LIFETIME} seconds")
         if expires <= now:

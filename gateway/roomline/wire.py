@@ -43,7 +43,7 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 _ROOM = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _USER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_POSITION = re.compile(r"(\d{1,3})\.(-1|\d{1,19})\.([0-9a-f]{12})")
+_POSITION = re.compile(r"(\d{1,3})\.(-1|\d{1,19})\.([0-9a-f]{12})", re.ASCII)
 _MAX_TIME = 253_402_300_799_999  # the last millisecond of the year 9999, where datetime ends
 
 
@@ -262,6 +262,11 @@ def well_formed(text: str) -> str:
     return text
 
 
+def utf8_length(text: str) -> int:
+    """How many bytes `text` is as UTF-8, unpaired surrogates included. ASCII costs nothing."""
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+
+
 def iso_time(milliseconds: int) -> str:
     """Milliseconds since the epoch as ISO 8601 in UTC, as clients see it."""
     moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
@@ -337,6 +342,9 @@ def revocation_of(envelope: Envelope) -> Revocation:
     """
     try:
         body = _decoder.decode(envelope.body.decode())
+    except (ValueError, RecursionError):  # too many digits are a plain ValueError
+        raise _no_revocation(envelope) from None
+    try:
         generation = body["generation"]
         if not is_generation(generation):
             raise InvalidData(
@@ -353,11 +361,15 @@ def revocation_of(envelope: Envelope) -> Revocation:
         raise InvalidData(str(error)) from None
     except KeyError as error:
         raise InvalidData(f"its body has no {error}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, TypeError, RecursionError):
-        raise InvalidData(f"its body is {shorten(envelope.body)}, no revocation as JSON") from None
+    except TypeError:
+        raise _no_revocation(envelope) from None
     raise InvalidData(
         f"room {shorten(envelope.room)} is neither {USER_REVOCATIONS} nor {ROOM_REVOCATIONS}"
     )
+
+
+def _no_revocation(envelope: Envelope) -> InvalidData:
+    return InvalidData(f"its body is {shorten(envelope.body)}, no revocation as JSON")
 
 
 def is_generation(value: object) -> bool:

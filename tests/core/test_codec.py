@@ -28,12 +28,17 @@ from roomline.core.messages import (
     Reconnect,
     Refresh,
     Refreshed,
+    Request,
+    Response,
     Subscribe,
     Subscribed,
+    TransportReport,
+    TransportTrial,
     Unsubscribe,
     UnsubscribedPush,
     UnsubscribedReply,
     User,
+    error,
 )
 from roomline.wire import Envelope, Sender, json_of
 
@@ -49,6 +54,14 @@ TOKEN = "e30.e30.e30"
 EXPECTED_COMMANDS: dict[str, Command] = {
     "connect anonymously": Connect(id=1, version=1, client=CLIENT),
     "connect with a token": Connect(id=1, version=1, token=TOKEN),
+    "connect after transports have failed": Connect(
+        id=1,
+        version=1,
+        client=CLIENT,
+        transport=TransportReport(
+            tried=[TransportTrial(transport="websocket", reason="unanswered", ms=4000)], ms=4250
+        ),
+    ),
     "subscribe live only": Subscribe(id=2, room="chat.lobby"),
     "subscribe with history": Subscribe(id=2, room="chat.lobby", history=20),
     "subscribe and recover": Subscribe(id=2, room="chat.lobby", since=POSITION),
@@ -59,6 +72,8 @@ EXPECTED_COMMANDS: dict[str, Command] = {
     "history": History(id=5, room="chat.lobby", limit=10),
     "presence": Presence(id=5, room="chat.lobby"),
     "refresh": Refresh(id=6, token=TOKEN),
+    "request": Request(id=8, name="orders.cancel", data={"order": 7}),
+    "request with a time-out": Request(id=8, name="orders.cancel", data=None, timeout=2.5),
     "ping": Ping(id=7),
 }
 
@@ -97,6 +112,12 @@ def test_a_golden_malformed_command(frame: dict[str, Any]):
         ('{"id":5,"type":"history","room":"a","limit":10001}', r"history: .*<= 10000.*limit"),
         ('{"id":1,"type":"connect","version":1,"client":"0123456789abcdef\\n"}', r"client"),
         ('{"id":6,"type":"refresh","token":""}', r"refresh: .*token"),
+        ('{"id":6,"type":"request","name":"a b","data":1}', r"request: .*name"),
+        ('{"id":6,"type":"request","name":"a\\n","data":1}', r"request: .*name"),
+        (
+            '{"id":6,"type":"request","name":"a","data":1,"timeout":0}',
+            r"request: .*>= 0.1.*timeout",
+        ),
     ],
 )
 def test_the_reason_names_what_was_wrong(text: str, reason: str):
@@ -316,6 +337,10 @@ EXPECTED_TEXTS: dict[str, str] = {
     ),
     "refreshed": encode(Refreshed(id=6, expires_in=600)),
     "pong": encode(Pong(id=7, sent=12, position=POSITION)),
+    "response": encode(Response(id=8, data=msgspec.Raw(b'{"status":"cancelled"}'))),
+    "refused request": encode(
+        error(3, ErrorCode.REQUEST_FAILED, "This order has been shipped.", "shipped")
+    ),
     "error": encode(
         Error(
             id=3,

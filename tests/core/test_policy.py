@@ -192,7 +192,12 @@ def test_of_a_revoked_room_older_grants_do_not_count() -> None:
         assert caught.value.code is ErrorCode.ROOM_TOKEN_REQUIRED
         with pytest.raises(ProtocolError) as caught:
             policy.check_write(who, room, None, NOW)
-        assert caught.value.code is ErrorCode.FORBIDDEN
+        assert caught.value.code is ErrorCode.TOKEN_REVOKED
+    with pytest.raises(ProtocolError) as caught:
+        policy.check_write(at(4, read=("token.**",)), "token.a", None, NOW)
+    assert caught.value.code is ErrorCode.FORBIDDEN, "no token has ever let it"
+    held = Access(NOW + 60, write_until=NOW + 60, generation=5)
+    policy.check_write(at(4, **both), "token.a", held, NOW)
 
 
 @pytest.mark.parametrize("revocation", [RoomRevoked("token.a", 5, True), UserRevoked("7", 5)])

@@ -164,6 +164,17 @@ def test_memory_is_bounded_and_large_rooms_give_way_first() -> None:
     assert data(rooms.page("chat.small", None, 5, 10_000)) == [0]
 
 
+def test_what_quiet_rooms_leave_is_for_the_busy_one() -> None:
+    rooms = rooms_with(history_bytes=100_000)
+    for offset in range(20):
+        publish(rooms, offset, room=f"chat.quiet{offset}")
+    for offset in range(20, 60):
+        publish(rooms, offset, room="chat.busy", body=b'"%s"' % (b"x" * 5_000))
+        assert rooms.cost <= 100_000
+        if offset > 25:
+            assert len(rooms.page("chat.busy", None, 5, 1 << 20).publications) >= 3
+
+
 def test_cost_is_exact_after_everything() -> None:
     rooms = rooms_with(history_bytes=20_000)
     for offset in range(300):
@@ -190,14 +201,14 @@ def test_rooms_with_nothing_in_the_log_are_forgotten_and_then_prove_nothing() ->
 def test_subscribed_rooms_are_never_forgotten() -> None:
     rooms = rooms_with()
     rooms.room("chat.a").subscribers[Ear()] = None
-    rooms.leave("chat.a", now=1e9)
+    rooms.leave("chat.a", Ear(), now=1e9)
     assert "chat.a" in rooms
 
 
 def test_an_empty_room_is_forgotten_when_the_last_one_leaves() -> None:
     rooms = rooms_with()
     rooms.page("chat.a", None, 0, 10_000)
-    rooms.leave("chat.a", now=1000.0)
+    rooms.leave("chat.a", Ear(), now=1000.0)
     assert "chat.a" not in rooms
 
 

@@ -13,6 +13,7 @@ from roomline.core.messages import User
 from roomline.core.policy import Namespace, Policy, Rule
 from roomline.core.session import (
     Append,
+    Ask,
     Attach,
     Close,
     Detach,
@@ -34,6 +35,7 @@ POLICY = Policy(
         "secret": Namespace(Rule.TOKEN, Rule.TOKEN, 10, 60),
         "system": Namespace(Rule.PUBLIC, Rule.NONE, 10, 60),
         "user": Namespace(Rule.NONE, Rule.NONE, 10, 60),
+        "calm": Namespace(Rule.PUBLIC, Rule.TOKEN, 10, 60, moderate="calm.check"),
     },
     KEYS,
     anonymous=True,
@@ -76,6 +78,14 @@ def publish(session: Session, room: str = "chat.a", data: Any = 1, **fields: Any
 def test_connect_anonymously() -> None:
     effects = new_session().handle(messages.Connect(id=1, version=1, client=CLIENT), NOW)
     assert effects == [Welcome(1, None, None, ["system.notices"])]
+
+
+def test_connect_passes_on_what_the_client_says_of_its_transport() -> None:
+    report = messages.TransportReport(tried=[], ms=12)
+    connect = messages.Connect(id=1, version=1, client=CLIENT, transport=report)
+    assert new_session().handle(connect, NOW) == [
+        Welcome(1, None, None, ["system.notices"], report)
+    ]
 
 
 def test_connect_with_a_token() -> None:
@@ -270,7 +280,7 @@ def test_a_flood_disconnects() -> None:
     session = connected(commands_burst=10, commands_per_second=1)
     effects: list[Effect] = []
     for number in range(100):
-        effects += session.admit(messages.Ping(id=number + 1), NOW) or [Report(number + 1)]
+        effects += session.admit(messages.Ping(id=number + 1), 30, NOW) or [Report(number + 1)]
         if isinstance(effects[-1], Close):
             break
     assert effects[-1] == Close(Disconnect.FLOOD)
@@ -414,3 +424,45 @@ def test_a_closed_room_ends_for_whoever_is_in_it() -> None:
         "chat.a": "room_closed",
     }
     assert isinstance(subscribe(session, "chat.a")[0], Attach), "its namespace's rule is public"
+
+
+# Requests.
+
+
+def test_a_request_is_asked_with_who_sends_it() -> None:
+    session = connected(token_of())
+    command = messages.Request(id=4, name="orders.cancel", data={"order": 7})
+    ann = Sender("7", "Ann")
+    assert session.handle(command, NOW) == [Ask(4, "orders.cancel", b'{"order":7}', ann, 30)]
+    brief = messages.Request(id=5, name="orders.cancel", data=None, timeout=2)
+    assert connected().handle(brief, NOW) == [Ask(5, "orders.cancel", b"null", None, 2)]
+
+
+def test_a_request_that_is_too_large() -> None:
+    command = messages.Request(id=4, name="orders.cancel", data="x" * 70_000)
+    assert error(connected().handle(command, NOW)).code == "too_large"
+
+
+def test_what_is_published_where_it_is_moderated_is_asked_about() -> None:
+    session = connected(token_of(write=("calm.a",)))
+    (ask,) = publish(session, "calm.a", {"text": "hi"}, key="k")
+    assert isinstance(ask, Ask)
+    assert (ask.id, ask.name, ask.sender) == (3, "calm.check", Sender("7", "Ann"))
+    assert json.loads(ask.body) == {"room": "calm.a", "data": {"text": "hi"}, "key": "k"}
+    assert ask.publication is not None
+    assert (ask.publication.room, ask.publication.key) == ("calm.a", "k")
+    assert ask.publication.body == b'{"text":"hi"}'
+
+
+def test_who_may_not_publish_asks_no_moderator() -> None:
+    assert error(publish(connected(token_of()), "calm.a")).code == "forbidden"
+
+
+def test_what_a_moderator_accepts_is_published_if_the_client_still_may() -> None:
+    session = connected(token_of(write=("calm.a",)))
+    (ask,) = publish(session, "calm.a")
+    assert isinstance(ask, Ask)
+    assert ask.publication is not None
+    assert session.accepted(3, ask.publication, NOW) == [Append(3, ask.publication)]
+    session.handle(messages.Refresh(id=4, token=token_of()), NOW)
+    assert error(session.accepted(3, ask.publication, NOW)).code == "forbidden"

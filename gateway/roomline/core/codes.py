@@ -35,7 +35,18 @@ class ErrorCode(Enum):
         True,
         "the broker cannot be reached: try again, publish with the same key",
     )
-    REJECTED = ("rejected", False, "the broker refuses this publication")
+    REJECTED = (
+        "rejected",
+        False,
+        "the broker, or who moderates the room, refuses this publication",
+    )
+    REQUEST_UNKNOWN = ("request_unknown", False, "no handler has this name")
+    REQUEST_FAILED = ("request_failed", False, "the handler refuses, or has failed")
+    REQUEST_TIMEOUT = (
+        "request_timeout",
+        True,
+        "no answer came: the request may or may not have been carried out",
+    )
 
     def __init__(self, code: str, temporary: bool, meaning: str) -> None:
         self.code: Final = code
@@ -54,6 +65,7 @@ class Disconnect(Enum):
     BAD_PROTOCOL = (3500, "bad protocol", "too many malformed messages")
     MESSAGE_TOO_LONG = (3501, "message too long", "a message exceeded the size limit")
     FLOOD = (3502, "flood", "commands kept coming far above the rate limit")
+    REMOVED = (3503, "removed", "an operator has ended this session")
 
     def __init__(self, code: int, reason: str, meaning: str) -> None:
         self.code: Final = code

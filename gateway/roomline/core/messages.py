@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Raw, Struct
 
 from roomline.core.codes import ErrorCode
+from roomline.requests import MAX_NAME_LENGTH, MAX_TIMEOUT, MIN_TIMEOUT, NAME_PATTERN
 
 PROTOCOL_VERSION = 1
 
@@ -20,6 +21,13 @@ ClientId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{16,64}\Z")]
 Key = Annotated[str, Meta(min_length=1, max_length=128)]
 PositionText = Annotated[str, Meta(max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=10_000)]
+RequestName = Annotated[str, Meta(pattern=rf"\A{NAME_PATTERN}\Z", max_length=MAX_NAME_LENGTH)]
+"""What a handler is registered under."""
+Timeout = Annotated[float, Meta(ge=MIN_TIMEOUT, le=MAX_TIMEOUT)]
+"""Seconds to wait for a handler's answer."""
+Word = Annotated[str, Meta(min_length=1, max_length=32)]
+"""One of a set that newer clients may have more of."""
+Milliseconds = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 
 class Command(Struct, frozen=True, kw_only=True):
@@ -28,10 +36,26 @@ class Command(Struct, frozen=True, kw_only=True):
     id: Id
 
 
+class TransportTrial(Struct, frozen=True, kw_only=True):
+    """A transport that the client does not use, and why. `ms`: how long it took to fail."""
+
+    transport: Word
+    reason: Word
+    ms: Milliseconds
+
+
+class TransportReport(Struct, frozen=True, kw_only=True):
+    """How the client came to its transport. `ms`: since it began to seek a connection."""
+
+    tried: Annotated[list[TransportTrial], Meta(max_length=16)]
+    ms: Milliseconds
+
+
 class Connect(Command, frozen=True, kw_only=True, tag="connect"):
     version: int
     token: Token | None = None
     client: ClientId | None = None
+    transport: TransportReport | None = None
 
 
 class Subscribe(Command, frozen=True, kw_only=True, tag="subscribe"):
@@ -64,6 +88,12 @@ class Refresh(Command, frozen=True, kw_only=True, tag="refresh"):
     token: Token
 
 
+class Request(Command, frozen=True, kw_only=True, tag="request"):
+    name: RequestName
+    data: Any
+    timeout: Timeout | None = None
+
+
 class Ping(Command, frozen=True, kw_only=True, tag="ping"):
     pass
 
@@ -76,6 +106,7 @@ COMMANDS: dict[str, type[Command]] = {
     "presence": Presence,
     "history": History,
     "refresh": Refresh,
+    "request": Request,
     "ping": Ping,
 }
 
@@ -155,6 +186,13 @@ class Refreshed(Message, frozen=True, kw_only=True, tag="refreshed"):
     expires_in: int | None
 
 
+class Response(Message, frozen=True, kw_only=True, tag="response"):
+    """`data` is what the handler has returned, as JSON."""
+
+    id: int
+    data: Raw
+
+
 class Pong(Message, frozen=True, kw_only=True, tag="pong"):
     """`sent`: pushes queued to this session since it began."""
 
@@ -164,17 +202,19 @@ class Pong(Message, frozen=True, kw_only=True, tag="pong"):
 
 
 class Error(Message, frozen=True, kw_only=True, tag="error"):
-    """`id` is null when the command's own could not be read."""
+    """`id` is null when the command's own could not be read. `refusal` is a handler's own code
+    for why it refuses."""
 
     id: int | None
     code: str
     reason: str
     temporary: bool
+    refusal: str | None = None
 
 
-def error(id: int | None, code: ErrorCode, reason: str) -> Error:
+def error(id: int | None, code: ErrorCode, reason: str, refusal: str | None = None) -> Error:
     """The reply with this code; `reason` is for people."""
-    return Error(id=id, code=code.code, reason=reason, temporary=code.temporary)
+    return Error(id=id, code=code.code, reason=reason, temporary=code.temporary, refusal=refusal)
 
 
 class UnsubscribedPush(Message, frozen=True, kw_only=True, tag="unsubscribed"):

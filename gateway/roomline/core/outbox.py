@@ -1,5 +1,7 @@
 """What waits to be written to one client, bounded in bytes."""
 
+from roomline.wire import utf8_length
+
 
 class Encoded:
     """One message as text, encoded once however many clients receive it.
@@ -12,8 +14,8 @@ class Encoded:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
-        """Bytes of the text as UTF-8: what it counts for in an outbox."""
+        self.size = utf8_length(text)
+        """Bytes of the text: what it counts for in an outbox."""
         self.quoted: str | None = None
         self.frame: bytes | None = None
 

@@ -32,12 +32,13 @@ class Rule(Enum):
 @dataclass(frozen=True, slots=True)
 class Namespace:
     """The rules of all rooms whose first word it is. `history` counts publications, its age is
-    in seconds."""
+    in seconds. `moderate` names the handler that clients' publications have to pass."""
 
     read: Rule
     write: Rule
     history: int
     history_age: float
+    moderate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +135,20 @@ class Policy:
         self, principal: Principal, room: str, access: Access | None, now: float
     ) -> None:
         """Raise `ProtocolError` unless the principal may publish to the room. `access` is what
-        its subscription to that room got, if there is one."""
+        its subscription to that room got, if there is one. ``token_revoked``: the connection token
+        did let it, and another one may."""
         rule = self.namespace(room).write
         if rule is Rule.TOKEN and principal.user is not None:
-            if principal.grants.may_write(room) and self._counts(principal, room):
+            granted = principal.grants.may_write(room)
+            if granted and self._counts(principal, room):
                 return
             until = access.write_until if access and self._counts(principal, room, access) else None
             if until is None or now >= until:
+                if granted:
+                    raise ProtocolError(
+                        ErrorCode.TOKEN_REVOKED,
+                        f"what the token says of room {room!r} was revoked: refresh with a new one",
+                    )
                 raise ProtocolError(
                     ErrorCode.FORBIDDEN, f"no token lets this client publish to room {room!r}"
                 )

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from roomline.core.codes import Unsubscribed
 from roomline.core.history import History, Publication
 from roomline.core.outbox import Encoded
 
@@ -11,6 +12,21 @@ class Subscriber(Protocol):
 
     def push(self, message: Encoded) -> None:
         """Queue a publication. Must not raise and must not change any room."""
+
+
+class Guest(Subscriber, Protocol):
+    """A subscriber without a session, in one room, whom somebody else has let in."""
+
+    @property
+    def room(self) -> str:
+        """The room's name."""
+
+    @property
+    def user(self) -> str | None:
+        """The user whom it is for, if it is for one."""
+
+    def end(self, reason: Unsubscribed) -> None:
+        """The node has ended the subscription: nothing more comes."""
 
 
 class Room:

@@ -11,7 +11,7 @@ from roomline.core.outbox import Encoded
 from roomline.core.policy import Namespace
 from roomline.core.position import Position
 from roomline.core.recovery import LogIndex
-from roomline.core.room import Room
+from roomline.core.room import Room, Subscriber
 from roomline.repeats import Repeats
 from roomline.wire import Envelope, fingerprint_of, json_of, namespace_of
 
@@ -54,6 +54,10 @@ class Rooms:
 
     def __len__(self) -> int:
         return len(self._rooms)
+
+    def __iter__(self) -> Iterator[Room]:
+        """All rooms known. No room may come or go meanwhile."""
+        return iter(self._rooms.values())
 
     def __contains__(self, name: str) -> bool:
         return name in self._rooms
@@ -131,9 +135,10 @@ class Rooms:
             self.cost += room.history.cost - before
             self._forget_if_empty(room, now)
 
-    def leave(self, name: str, now: float) -> None:
+    def leave(self, name: str, subscriber: Subscriber, now: float) -> None:
         """A subscriber has left room `name`."""
         if room := self._rooms.get(name):
+            room.subscribers.pop(subscriber, None)
             self._forget_if_empty(room, now)
 
     def _fresh(self, name: str) -> Room:
@@ -168,13 +173,19 @@ class Rooms:
             del self._rooms[room.name]
 
     def _shrink(self) -> None:
-        """Bring the memory down to nine tenths: rooms above their equal share give way.
+        """Bring the memory down to nine tenths: rooms above their share give way. What rooms
+        below theirs leave is the others' to share.
 
         The tenth makes the sweep over all rooms rare.
         """
         held = [room.history for room in self._rooms.values() if len(room.history)]
-        target = self._limits.history_bytes * 0.9
-        share = target / len(held)
+        left = self._limits.history_bytes * 0.9
+        share = left
+        for others, cost in enumerate(sorted(history.cost for history in held)):
+            share = left / (len(held) - others)
+            if cost > share:
+                break
+            left -= cost
         for history in held:
             if history.cost > share:
                 before = history.cost

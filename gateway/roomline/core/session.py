@@ -17,6 +17,7 @@ from roomline.core.codes import Disconnect, ErrorCode, Unsubscribed
 from roomline.core.limits import NodeLimits, TokenBucket
 from roomline.core.messages import Command
 from roomline.core.policy import Access, Policy, Principal
+from roomline.requests import DEFAULT_TIMEOUT
 from roomline.wire import (
     DataTooLarge,
     Envelope,
@@ -29,6 +30,8 @@ from roomline.wire import (
 
 _MALFORMED_PER_SECOND = 1
 _MALFORMED_BURST = 20
+_MODERATION_TIMEOUT = 8
+"""Seconds: less than clients wait for the reply to ``publish`` before they try again."""
 _FLOOD_FACTOR = 5
 """Refused commands may come at this many times the accepted rate before it is a flood."""
 
@@ -46,6 +49,7 @@ class Welcome(NamedTuple):
     user: messages.User | None
     expires_in: int | None
     rooms: list[str]
+    transport: messages.TransportReport | None = None
 
 
 class Attach(NamedTuple):
@@ -70,6 +74,18 @@ class Append(NamedTuple):
     envelope: Envelope
 
 
+class Ask(NamedTuple):
+    """Let a handler answer, which `roomline.core.answers` makes a reply of; or, before a
+    publication, let it pass, change or refuse that. `timeout` is in seconds."""
+
+    id: int
+    name: str
+    body: bytes
+    sender: Sender | None
+    timeout: float
+    publication: Envelope | None = None
+
+
 class Recall(NamedTuple):
     """Reply ``history``."""
 
@@ -90,7 +106,7 @@ class Close(NamedTuple):
     disconnect: Disconnect
 
 
-Effect = Reply | Welcome | Attach | Detach | Append | Recall | Report | Close
+Effect = Reply | Welcome | Attach | Detach | Append | Ask | Recall | Report | Close
 
 
 class Session:
@@ -111,6 +127,7 @@ class Session:
         self._publications = TokenBucket(
             limits.publications_per_second, limits.publications_burst, now
         )
+        self._bytes = TokenBucket(limits.bytes_per_second, limits.bytes_burst, now)
         self._malformed = TokenBucket(_MALFORMED_PER_SECOND, _MALFORMED_BURST, now)
         self._refused = TokenBucket(
             _FLOOD_FACTOR * limits.commands_per_second, _FLOOD_FACTOR * limits.commands_burst, now
@@ -139,11 +156,15 @@ class Session:
         ]
         return [effect for room in expired for effect in self.end(room, Unsubscribed.TOKEN_EXPIRED)]
 
-    def admit(self, command: Command, now: float) -> list[Effect]:
-        """Count a command as it arrives. Nothing to do: it may be handled, now or later."""
-        if self._commands.take(now):
+    def admit(self, command: Command, size: int, now: float) -> list[Effect]:
+        """Count a command of so many bytes as it arrives. Nothing to do: it may be handled,
+        now or later."""
+        if not self._bytes.take(now, size):
+            reason = f"at most {self._limits.bytes_per_second:g} bytes a second"
+        elif not self._commands.take(now):
+            reason = f"at most {self._limits.commands_per_second:g} commands a second"
+        else:
             return []
-        reason = f"at most {self._limits.commands_per_second:g} commands a second"
         return self.refuse(ProtocolError(ErrorCode.RATE_LIMITED, reason, command.id), now)
 
     def handle(self, command: Command, now: float) -> list[Effect]:
@@ -202,7 +223,8 @@ class Session:
         self.principal = principal
         rooms = self._policy.automatic_rooms(principal)
         self.subscriptions.update(dict.fromkeys(rooms, Access()))
-        return [Welcome(command.id, principal.user, _expires_in(principal, now), rooms)]
+        expires_in = _expires_in(principal, now)
+        return [Welcome(command.id, principal.user, expires_in, rooms, command.transport)]
 
     def _subscribe(self, command: messages.Subscribe, now: float) -> list[Effect]:
         access = self._policy.check_read(self._who, command.room, command.token, now)
@@ -234,22 +256,37 @@ class Session:
                 ErrorCode.RATE_LIMITED,
                 f"at most {self._limits.publications_per_second:g} publications a second",
             )
-        try:
-            body = body_of(command.data)
-        except DataTooLarge as error:
-            raise ProtocolError(ErrorCode.TOO_LARGE, str(error)) from None
-        except InvalidData as error:
-            raise ProtocolError(ErrorCode.BAD_REQUEST, str(error)) from None
         key = command.key
         envelope = Envelope(
             room=command.room,
-            body=body,
+            body=_body(command.data),
             message_id=message_id_of(who.id, command.room, key) if key else None,
             time=int(now * 1000),
-            sender=Sender(who.user.id, who.user.name) if who.user else None,
+            sender=_sender(who),
             key=key,
         )
-        return [Append(command.id, envelope)]
+        moderator = self._policy.namespace(command.room).moderate
+        if moderator is None:
+            return [Append(command.id, envelope)]
+        asked = _body({"room": command.room, "data": command.data, "key": key})
+        return [
+            Ask(command.id, moderator, asked, envelope.sender, _MODERATION_TIMEOUT, envelope),
+        ]
+
+    def accepted(self, id: int, envelope: Envelope, now: float) -> list[Effect]:
+        """What a moderator has let pass is published, if the client still may."""
+        room = envelope.room
+        try:
+            self._policy.check_write(self._who, room, self.subscriptions.get(room), now)
+        except ProtocolError as error:
+            error.id = id
+            return self.refuse(error, now)
+        return [Append(id, envelope)]
+
+    def _request(self, command: messages.Request, now: float) -> list[Effect]:
+        timeout = command.timeout or DEFAULT_TIMEOUT
+        body = _body(command.data)
+        return [Ask(command.id, command.name, body, _sender(self._who), timeout)]
 
     def _history(self, command: messages.History, now: float) -> list[Effect]:
         if command.room not in self.subscriptions:
@@ -294,8 +331,22 @@ _HANDLERS: dict[type[Command], Callable[[Session, Any, float], list[Effect]]] = 
     messages.Presence: Session._presence,
     messages.History: Session._history,
     messages.Refresh: Session._refresh,
+    messages.Request: Session._request,
     messages.Ping: Session._ping,
 }
+
+
+def _body(data: Any) -> bytes:
+    try:
+        return body_of(data)
+    except DataTooLarge as error:
+        raise ProtocolError(ErrorCode.TOO_LARGE, str(error)) from None
+    except InvalidData as error:
+        raise ProtocolError(ErrorCode.BAD_REQUEST, str(error)) from None
+
+
+def _sender(who: Principal) -> Sender | None:
+    return Sender(who.user.id, who.user.name) if who.user else None
 
 
 def _expires_in(principal: Principal, now: float) -> int | None:
