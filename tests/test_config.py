@@ -207,6 +207,7 @@ ACCEPTED = [
     ("port", "0", 0),
     ("prefix", "/a/b-c", "/a/b-c"),
     ("transports", "xhr-polling,websocket,xhr-polling", ("xhr-polling", "websocket")),
+    ("hosts", "Chat.Example, [::1],10.0.0.1", ("chat.example", "[::1]", "10.0.0.1")),
     ("origins", "", ()),
     (
         "origins",
@@ -218,16 +219,25 @@ ACCEPTED = [
         "127.0.0.1,10.0.0.0/8,::1",
         tuple(map(ipaddress.ip_network, ("127.0.0.1", "10.0.0.0/8", "::1"))),
     ),
+    ("upstream", "", ""),
+    ("upstream", "http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+    ("upstream", "http://[::1]:80", "http://[::1]:80"),
+    ("upstream", "http://django.internal:65535", "http://django.internal:65535"),
+    ("held_responses", "0", 0),
     ("keys", "", None),
     ("anonymous", "yes", True),
     ("anonymous", "FALSE", False),
     ("api_tokens", f"{TOKEN}, {TOKEN}2", (TOKEN, TOKEN + "2")),
+    ("inspect_tokens", "", {}),
+    ("inspect_tokens", f"ann:{TOKEN}, bob:{TOKEN}2", {"ann": TOKEN, "bob": TOKEN + "2"}),
+    ("inspect_data", "true", True),
     ("message_bytes", "64KiB", 65_536),
     ("outbox_bytes", "1 MiB", 1 << 20),
     ("commands_per_second", "0.5", 0.5),
     ("connect_timeout", "1500 ms", 1.5),
     ("heartbeat", "25", 25.0),
     ("drain", "0", 0.0),
+    ("cut_off_timeout", "90", 90.0),
     ("node", "", ""),
     ("log_level", "debug", "debug"),
 ]
@@ -248,6 +258,7 @@ REFUSED = [
     ("namespaces", "a.b:read=public"),
     ("namespaces", "control:read=none"),
     ("namespaces", "chat:;chat:"),
+    ("namespaces", "chat:moderate=a b"),
     ("publishers", "a\x00b"),
     ("retention_seconds", "59"),
     ("retention_seconds", "7 weeks"),
@@ -258,10 +269,32 @@ REFUSED = [
     ("port", "65536"),
     ("port", "８００１"),
     ("port", ""),
+    ("cluster_address", "10.0.0.5"),
+    ("cluster_address", "10.0.0.5:0"),
+    ("cluster_address", "0.0.0.0:8010"),
+    ("cluster_address", "[::]:8010"),
+    ("cluster_address", "10.0.0.5:65536"),
+    ("cluster_address", "http://10.0.0.5:8010"),
+    ("cluster_key", "x" * 31),
+    ("processes", "0"),
+    ("processes", "65"),
+    ("upstream", "http://127.0.0.1"),
+    ("upstream", "http://127.0.0.1:0"),
+    ("upstream", "http://127.0.0.1:65536"),
+    ("upstream", "http://127.0.0.1:8000/"),
+    ("upstream", "http://user@127.0.0.1:8000"),
+    ("upstream", "https://127.0.0.1:8000"),
+    ("upstream", "127.0.0.1:8000"),
+    ("upstream_timeout", "0"),
+    ("upstream_requests", "0"),
+    ("upstream_body_bytes", "-1"),
+    ("held_responses", "-1"),
     ("prefix", "roomline"),
     ("prefix", "/"),
     ("prefix", "/a/"),
     ("prefix", "/a.*"),
+    ("hosts", "chat.example:80"),
+    ("internal_hosts", "*"),
     ("transports", ""),
     ("transports", "websocket,jsonp"),
     ("origins", "*"),
@@ -279,6 +312,12 @@ REFUSED = [
     ("anonymous", "maybe"),
     ("anonymous", ""),
     ("api_tokens", "short"),
+    ("inspect_data", "some"),
+    ("inspect_tokens", TOKEN),
+    ("inspect_tokens", "ann:short"),
+    ("inspect_tokens", f"an.n:{TOKEN}"),
+    ("inspect_tokens", f"ann:{TOKEN},bob:{TOKEN}"),
+    ("inspect_tokens", f"ann:{TOKEN},ann:{TOKEN}2"),
     ("api_tokens", "with space " * 5),
     ("message_bytes", "2 MiB"),
     ("outbox_bytes", "1"),
@@ -286,11 +325,20 @@ REFUSED = [
     ("sessions", "0"),
     ("sessions_per_address", "many"),
     ("subscriptions", "10001"),
+    ("new_sessions_per_second", "0"),
+    ("new_sessions_burst", "0"),
+    ("connections_per_address", "0"),
+    ("sessions_worth_per_address", "0"),
+    ("sessions_worth", "many"),
+    ("bytes_per_second", "100"),
+    ("bytes_burst", "1k"),
     ("commands_per_second", "nan"),
     ("commands_burst", "0"),
     ("publications_per_second", "inf"),
     ("publications_burst", "x"),
     ("unconfirmed", "0"),
+    ("unanswered", "0"),
+    ("requests", "maybe"),
     ("new_rooms_per_minute", "-1"),
     ("new_rooms_burst", "1e3"),
     ("history_bytes", "0"),
@@ -299,6 +347,7 @@ REFUSED = [
     ("disconnect_delay", "-5"),
     ("node", "a b"),
     ("drain", "1 d"),
+    ("cut_off_timeout", "0"),
     ("log_level", "loud"),
     ("log_format", "xml"),
 ]
@@ -361,6 +410,13 @@ class TestNamespaces:
         assert namespaces["chat"] == Namespace(Rule.PUBLIC, Rule.AUTHENTICATED, 7, 3600.0)
         assert namespaces["news"] == Namespace(Rule.TOKEN, Rule.TOKEN, 100, 86_400)
 
+    def test_moderation_comes_through(self) -> None:
+        namespaces = from_environment(namespaces="chat:moderate=chat.check;news").namespaces
+        assert namespaces["chat"].moderate == "chat.check"
+        assert namespaces["news"].moderate is None
+        shown = DECLARATIONS["namespaces"].kind.show(namespaces)
+        assert from_environment(namespaces=shown).namespaces == namespaces
+
     def test_the_built_in_ones_stay_and_can_be_changed_in_part(self) -> None:
         namespaces = from_environment(namespaces="system:history=5").namespaces
         assert namespaces["user"] == BUILT_IN_NAMESPACES["user"]
@@ -400,6 +456,31 @@ class TestContradictions:
             broker_key=__file__,
         )
         assert settings.broker_ca == __file__
+
+    def test_an_address_of_a_cluster_without_a_key(self) -> None:
+        message = problem(broker="amqp://host/", cluster_address="10.0.0.5:8010")
+        assert message.startswith("cluster_address, from the environment variable")
+        assert "cluster_address and cluster_key together" in message
+
+    def test_a_key_of_a_cluster_without_an_address(self) -> None:
+        message = problem(broker="amqp://host/", cluster_key="k" * 32)
+        assert message.startswith("cluster_key, from the environment variable")
+        assert "kkk" not in message
+
+    def test_a_cluster_of_machines_on_a_log_of_one(self) -> None:
+        message = problem(cluster_address="10.0.0.5:8010", cluster_key="k" * 32)
+        assert message.endswith("a file of one machine; accepted is a RabbitMQ")
+
+    @pytest.mark.parametrize("name", ["internal_port", "cluster_address"])
+    def test_ports_that_count_up_too_far(self, name: str) -> None:
+        given = {"internal_port": "65535", "cluster_address": "[::1]:65535"}[name]
+        key = {"cluster_key": "k" * 32} if name == "cluster_address" else {}
+        message = problem(broker="amqp://host/", processes="2", **{name: given}, **key)
+        assert message.startswith(f"{name}, from the environment variable")
+        assert message.endswith("accepted are ports up to 65535")
+
+    def test_processes_with_any_free_internal_port(self) -> None:
+        assert from_environment(processes="2", internal_port="0").processes == 2
 
 
 class TestDocumentation:

@@ -107,7 +107,10 @@ def size(low: int, high: int) -> Kind[int]:
     def parse(value: Any) -> int:
         if isinstance(value, str):
             number, factor = _quantity(value, _BYTE_UNITS)
-            value = int(number * factor)
+            try:
+                value = int(number * factor)
+            except OverflowError:  # it is infinite
+                raise ValueError from None
         return int(_between(value, int, low, high))
 
     return Kind(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from roomline.config import kinds, values
@@ -9,21 +10,30 @@ from roomline.config.kinds import Kind
 from roomline.config.values import Network
 from roomline.core.limits import NodeLimits
 from roomline.core.policy import Namespace
+from roomline.proxy.settings import HeldSettings, ProxySettings
 from roomline.tokens import Keyring
 from roomline.transport.settings import TransportSettings
 
 T = TypeVar("T")
 
-TRANSPORTS: Final = ("websocket", "xhr-streaming", "eventsource", "xhr-polling")
+TRANSPORTS: Final = (
+    *("websocket", "xhr-streaming", "eventsource", "xhr-polling"),
+    *("iframe", "htmlfile", "jsonp-polling"),
+)
+DEFAULT_TRANSPORTS: Final = TRANSPORTS[:5]
 
 _NODE: Final = NodeLimits()
 _ENDPOINT: Final = TransportSettings()
+_PROXY: Final = ProxySettings(host="", port=0)
+_HELD: Final = HeldSettings()
 _LOG = "The log and its rooms"
 _LISTENING = "Listening"
 _ACCESS = "Access"
+_UPSTREAM = "The server behind the gateway"
+_CLUSTER = "Several machines"
 _LIMITS = "Limits on what clients may do"
 _OPERATION = "Operation"
-GROUPS: Final = (_LOG, _LISTENING, _ACCESS, _LIMITS, _OPERATION)
+GROUPS: Final = (_LOG, _LISTENING, _UPSTREAM, _CLUSTER, _ACCESS, _LIMITS, _OPERATION)
 CONSOLE_GROUPS: Final = (_LOG,)
 """What `roomline publish` and `roomline tail` have flags for."""
 
@@ -81,7 +91,8 @@ class Settings:
         values.BUILT_IN_NAMESPACES,
         "the namespaces: who may read and write their rooms, how many publications of a room are"
         " held in memory and for how long. user, system and admin are always there, and what is"
-        " not said about a new one is read=token,write=token,history=100,history_age=86400",
+        " not said about a new one is read=token,write=token,history=100,history_age=86400. With"
+        " moderate, what clients publish has to pass the handler of that name first",
     )
     publishers: frozenset[str] = _setting(
         _LOG,
@@ -127,7 +138,11 @@ class Settings:
         "the path of the SockJS endpoint",
     )
     transports: tuple[str, ...] = _setting(
-        _LISTENING, kinds.choices(*TRANSPORTS), TRANSPORTS, "the SockJS transports on offer"
+        _LISTENING,
+        kinds.choices(*TRANSPORTS),
+        DEFAULT_TRANSPORTS,
+        "the SockJS transports on offer. iframe lets pages use the others from a hidden frame;"
+        " htmlfile and jsonp-polling are for browsers before 2012",
     )
     origins: tuple[str, ...] = _setting(
         _LISTENING,
@@ -135,6 +150,13 @@ class Settings:
         (),
         "origins of pages that may connect, beside those of the endpoint's own scheme, host and"
         " port",
+    )
+    hosts: tuple[str, ...] = _setting(
+        _LISTENING,
+        values.hosts,
+        (),
+        "the names by which browsers reach the port for clients; others are answered 421. Empty:"
+        " any name. Set them where anonymous is on and pages of strangers can reach the port",
     )
     trusted_proxies: tuple[Network, ...] = _setting(
         _LISTENING,
@@ -148,8 +170,60 @@ class Settings:
         "127.0.0.1",
         "where health, metrics and the HTTP API are served",
     )
+    internal_hosts: tuple[str, ...] = _setting(
+        _LISTENING,
+        values.hosts,
+        (),
+        "the names by which the internal port is reached; others are answered 421. Empty: any name",
+    )
     internal_port: int = _setting(
-        _LISTENING, kinds.whole(0, 65535), 8002, "the port for these; 0: any free one"
+        _LISTENING,
+        kinds.whole(0, 65535),
+        8002,
+        "the port for these; 0: any free one. With several processes it is the first one's, and"
+        " counts up",
+    )
+
+    upstream: str = _setting(
+        _UPSTREAM,
+        values.upstream,
+        "",
+        "where Django is served: what is not the endpoint's is handed to it, and responses that"
+        " Django wants held are held. Empty: there is nothing but the endpoint",
+    )
+    upstream_timeout: float = _setting(
+        _UPSTREAM,
+        kinds.seconds(1, 3600),
+        _PROXY.timeout,
+        "how long a request or its response may stand still",
+    )
+    upstream_requests: int = _setting(
+        _UPSTREAM,
+        kinds.whole(1, 100_000),
+        _PROXY.requests,
+        "requests that may be under way at a time. Held responses are not among them",
+    )
+    upstream_body_bytes: int = _setting(
+        _UPSTREAM,
+        kinds.size(0, 1 << 40),
+        _PROXY.body_bytes,
+        "the longest body of a request",
+    )
+
+    cluster_address: str = _setting(
+        _CLUSTER,
+        values.address,
+        "",
+        "where this node serves the nodes of other machines: an address of its own in a network"
+        " that is not public. With several processes it is the first one's, and the port counts"
+        " up. Empty: there are no other machines",
+    )
+    cluster_key: str = _setting(
+        _CLUSTER,
+        values.secret,
+        "",
+        "what all nodes know, and prove to each other that they know it. The same on every machine",
+        secret=True,
     )
 
     keys: Keyring | None = _setting(  # noqa: RUF009 - it is a field like the others
@@ -162,12 +236,32 @@ class Settings:
     anonymous: bool = _setting(
         _ACCESS, kinds.switch, False, "whether clients may connect without a token"
     )
+    requests: bool = _setting(
+        _ACCESS,
+        kinds.switch,
+        False,
+        "whether clients may send requests, which Django's handlers answer. Moderation needs them",
+    )
     api_tokens: tuple[str, ...] = _setting(
         _ACCESS,
         values.tokens,
         (),
         "bearer tokens for the HTTP API, each good by itself. Without one the API is off",
         secret=True,
+    )
+    inspect_tokens: Mapping[str, str] = _setting(
+        _ACCESS,
+        values.named_tokens,
+        MappingProxyType({}),
+        "bearer tokens for the inspector, each with the name of who holds it: who looks, ends a"
+        " session or sends a notice is logged by it. Without one the inspector is off",
+        secret=True,
+    )
+    inspect_data: bool = _setting(
+        _ACCESS,
+        kinds.switch,
+        False,
+        "whether the inspector shows the data of publications, and not only their sizes",
     )
 
     message_bytes: int = _setting(
@@ -198,6 +292,45 @@ class Settings:
         "sessions from one address. Behind a reverse proxy set trusted_proxies, or else all"
         " clients count as one address",
     )
+    held_responses: int = _setting(
+        _LIMITS,
+        kinds.whole(0, 1_000_000),
+        _HELD.held,
+        "responses that this node holds at a time, event streams of rooms included; from one"
+        " address as many as sessions_per_address says",
+    )
+    new_sessions_per_second: float = _setting(
+        _LIMITS,
+        kinds.rate(0.1, 100_000),
+        _ENDPOINT.new_sessions_per_second,
+        "sessions and event streams that one address may open, on average; all addresses together"
+        " as many times more as sessions is of sessions_per_address",
+    )
+    new_sessions_burst: int = _setting(
+        _LIMITS,
+        kinds.whole(1, 1_000_000),
+        _ENDPOINT.new_sessions_burst,
+        "sessions and event streams that one address may open at once",
+    )
+    connections_per_address: int = _setting(
+        _LIMITS,
+        kinds.whole(1, 1_000_000),
+        8_000,
+        "TCP connections from one address that carry no websocket. Trusted proxies may have more",
+    )
+    sessions_worth_per_address: int = _setting(
+        _LIMITS,
+        kinds.whole(1, 1_000_000),
+        _NODE.sessions_worth_per_address,
+        "how many single sessions' worth of commands, publications, bytes and subscriptions all"
+        " sessions of one address may have together",
+    )
+    sessions_worth: int = _setting(
+        _LIMITS,
+        kinds.whole(1, 1_000_000),
+        _NODE.sessions_worth,
+        "how many single sessions' worth all sessions of this node may have together",
+    )
     subscriptions: int = _setting(
         _LIMITS, kinds.whole(1, 10_000), _NODE.subscriptions, "subscriptions of one session"
     )
@@ -222,11 +355,29 @@ class Settings:
         _NODE.publications_burst,
         "publications of one session at once",
     )
+    bytes_per_second: int = _setting(
+        _LIMITS,
+        kinds.size(1024, 1 << 30),
+        _NODE.bytes_per_second,
+        "what one session may send in messages, on average",
+    )
+    bytes_burst: int = _setting(
+        _LIMITS,
+        kinds.size(64 << 10, 1 << 30),
+        _NODE.bytes_burst,
+        "what one session may send in messages at once, and always one message",
+    )
     unconfirmed: int = _setting(
         _LIMITS,
         kinds.whole(1, 10_000),
         _NODE.unconfirmed,
         "publications of one session that may wait for the broker",
+    )
+    unanswered: int = _setting(
+        _LIMITS,
+        kinds.whole(1, 1000),
+        _NODE.unanswered,
+        "requests of one session that may wait for their answer, moderated publications included",
     )
     new_rooms_per_minute: float = _setting(
         _LIMITS,
@@ -266,13 +417,27 @@ class Settings:
         _OPERATION,
         kinds.matching(r"[A-Za-z0-9_.:-]{0,100}", "at most 100 of A-Z a-z 0-9 _ . : -", "NAME"),
         "",
-        "the name of this node, which clients see; empty: the machine's name and the port",
+        "the name of this node, which clients see; empty: the machine's name and the port. Of"
+        " several processes each has its number behind it",
+    )
+    processes: int = _setting(
+        _OPERATION,
+        kinds.whole(1, 64),
+        1,
+        "how many nodes are run, each in a process of its own, behind the one port for clients",
     )
     drain: float = _setting(
         _OPERATION,
         kinds.seconds(0, 3600),
         10.0,
         "over how long clients are sent elsewhere when the gateway is told to stop",
+    )
+    cut_off_timeout: float = _setting(
+        _OPERATION,
+        kinds.seconds(1, 86_400),
+        60.0,
+        "after how long a node that cannot read the log sends its clients elsewhere, if another"
+        " node can read it all the while",
     )
     log_level: str = _setting(
         _OPERATION,

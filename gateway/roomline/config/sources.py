@@ -109,7 +109,7 @@ def _file(path: str, problems: list[str]) -> _Source | None:
         return None
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         problems.append(f"the settings file {shorten(path, 200)} is not TOML: {error}")
         return None
     return _Source(table, lambda name: f"{name} in {path}")
@@ -187,3 +187,25 @@ def _contradictions(settings: Settings, given: Mapping[str, _Given]) -> Iterator
             f"{name}, from {given[name].origin}, is alone; accepted are broker_certificate and"
             " broker_key together, or neither"
         )
+    if bool(settings.cluster_address) != bool(settings.cluster_key):
+        name = "cluster_address" if settings.cluster_address else "cluster_key"
+        yield (
+            f"{name}, from {given[name].origin}, is alone; accepted are cluster_address and"
+            " cluster_key together, or neither"
+        )
+    if settings.cluster_address and settings.broker.startswith("embedded:"):
+        yield (
+            f"cluster_address, from {given['cluster_address'].origin}, is for several machines,"
+            f" but broker is {settings.broker}, a file of one machine; accepted is a RabbitMQ"
+        )
+    first_ports = {
+        "internal_port": settings.internal_port,
+        "cluster_address": int(settings.cluster_address.rpartition(":")[2] or 0),
+    }
+    for name, port in first_ports.items():
+        if port and port + settings.processes - 1 > 65535:
+            origin = given[name].origin if name in given else "its default"
+            yield (
+                f"{name}, from {origin}, counts up from port {port} for {settings.processes}"
+                " processes; accepted are ports up to 65535"
+            )

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from roomline.config.kinds import Kind, Refused, choice, entries, join, seconds, whole
 from roomline.core.policy import Namespace, Rule
+from roomline.requests import MAX_NAME_LENGTH, check_request_name
 from roomline.tokens import MIN_SECRET_BYTES, Keyring
 from roomline.wire import CONTROL_NAMESPACE, shorten
 
@@ -104,6 +105,80 @@ origins: Final = Kind(
 )
 
 
+_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\]", re.ASCII)
+
+
+def _parse_hosts(value: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(_host, entries(value))))
+
+
+def _host(text: str) -> str:
+    if not _HOST.fullmatch(text.lower()):
+        raise Refused(f"{shorten(text)} is not one")
+    return text.lower()
+
+
+hosts: Final = Kind(
+    "a list of host names or addresses, without ports",
+    "HOST,...",
+    _parse_hosts,
+    lambda hosts: join(hosts),
+)
+
+
+_UPSTREAM = re.compile(r"http://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", re.ASCII)
+
+
+def _parse_upstream(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    match = _UPSTREAM.fullmatch(value)
+    if value and not (match and 1 <= int(match[2]) <= 65535):
+        raise ValueError
+    return value
+
+
+upstream: Final = Kind(
+    "an address such as http://127.0.0.1:8000, with a port and without a path",
+    "ADDRESS",
+    _parse_upstream,
+)
+
+
+_ADDRESS = re.compile(r"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", re.ASCII)
+
+
+def _parse_address(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    match = _ADDRESS.fullmatch(value)
+    if value and not (match and 1 <= int(match[2]) <= 65535):
+        raise ValueError
+    if match and match[1] in ("0.0.0.0", "[::]"):  # noqa: S104 - it is refused
+        raise Refused(f"{match[1]} is every address, and others need one to come to")
+    return value
+
+
+address: Final = Kind("an address such as 10.0.0.5:8010, with a port", "HOST:PORT", _parse_address)
+
+
+def _parse_secret(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    text: str = value.strip()
+    if text and len(text.encode()) < MIN_SECRET_BYTES:
+        raise Refused(f"it has {len(text.encode())} bytes")
+    return text
+
+
+secret: Final = Kind(
+    f"text of {MIN_SECRET_BYTES} bytes or more",
+    "SECRET",
+    _parse_secret,
+    lambda text: "(hidden)" if text else "",
+)
+
+
 def _parse_networks(value: Any) -> tuple[Network, ...]:
     networks = []
     for text in entries(value):
@@ -172,12 +247,50 @@ tokens: Final = Kind(
     lambda tokens: "(hidden)" if tokens else "",
 )
 
+_HOLDER = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+
+def _parse_named_tokens(value: Any) -> Mapping[str, str]:
+    # As with keys, errors name an entry by its place.
+    if isinstance(value, Mapping):
+        pairs = list(value.items())
+    else:
+        pairs = [
+            (name, token) for name, _, token in (text.partition(":") for text in entries(value))
+        ]
+    named: dict[str, str] = {}
+    for place, (name, token) in enumerate(pairs, 1):
+        if not _HOLDER.fullmatch(name):
+            raise Refused(f"the name of entry {place} is not 1 to 64 of A-Z a-z 0-9 _ -")
+        if not isinstance(token, str) or not _API_TOKEN.fullmatch(token):
+            raise Refused(f"the token of entry {place} is too short, or has other characters")
+        if name in named:
+            raise Refused(f"the name of entry {place} was there before")
+        named[name] = token
+    if len(set(named.values())) < len(named):
+        raise Refused("two entries have the same token")
+    return MappingProxyType(named)
+
+
+named_tokens: Final = Kind(
+    "NAME:TOKEN, several with commas between them, each token of"
+    f" {MIN_API_TOKEN} to 1000 visible ASCII characters; or a table of tokens by name",
+    "NAME:TOKEN,...",
+    _parse_named_tokens,
+    lambda tokens: "(hidden)" if tokens else "",
+)
+
 _RULE: Final = choice(*(rule.value for rule in Rule))
 _FIELDS: Final[dict[str, Kind[Any]]] = {
     "read": Kind(_RULE.accepted, _RULE.metavar, lambda value: Rule(_RULE.parse(value))),
     "write": Kind(_RULE.accepted, _RULE.metavar, lambda value: Rule(_RULE.parse(value))),
     "history": whole(0, 10_000),
     "history_age": seconds(1, 366 * 86_400),
+    "moderate": Kind(
+        f"the name of a handler: words joined by dots, at most {MAX_NAME_LENGTH} characters",
+        "HANDLER",
+        check_request_name,
+    ),
 }
 _NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _NEW_NAMESPACE: Final = Namespace(Rule.TOKEN, Rule.TOKEN, 100, 86_400)
@@ -238,13 +351,14 @@ def _show_namespaces(namespaces: Mapping[str, Namespace]) -> str:
     return ";".join(
         f"{name}:read={rules.read.value},write={rules.write.value}"
         f",history={rules.history},history_age={rules.history_age:g}"
+        + (f",moderate={rules.moderate}" if rules.moderate else "")
         for name, rules in namespaces.items()
     )
 
 
 namespaces: Final = Kind(
-    "NAME:read=RULE,write=RULE,history=N,history_age=SECONDS, several with semicolons between"
-    f" them, where RULE is {_RULE.accepted}",
+    "NAME:read=RULE,write=RULE,history=N,history_age=SECONDS,moderate=HANDLER, several with"
+    f" semicolons between them, where RULE is {_RULE.accepted}",
     "NAME:RULES;...",
     _parse_namespaces,
     _show_namespaces,
