@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from roomline import sqlitelog
+from roomline import sqlitefile
 from roomline.sqlitelog import (
     MIN_RETENTION_BYTES,
     TRIM_BATCH,
@@ -513,7 +513,16 @@ def test_a_log_on_a_network_file_system_is_not_created(path: Path, monkeypatch: 
     # Every file system of this machine counts as one on a network.
     mounts = Path("/proc/mounts").read_text()
     sorts = {line.split(" ")[2] for line in mounts.splitlines()}
-    monkeypatch.setattr(sqlitelog, "_NETWORK_FILESYSTEMS", sorts)
+    monkeypatch.setattr(sqlitefile, "_NETWORK_FILESYSTEMS", sorts)
     with pytest.raises(LogUnusable, match="RabbitMQ"):
         SqliteLog(path)
     assert not path.exists()
+
+
+def test_only_the_owner_and_the_group_may_read_a_new_log(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path / "log")
+    log.append([Envelope("chat.a", b"1")])
+    modes = {path.stat().st_mode & 0o777 for path in tmp_path.glob("log*")}
+    log.close()
+    assert len(modes) == 1
+    assert not modes.pop() & 0o007

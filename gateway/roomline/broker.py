@@ -1,5 +1,8 @@
 """The Log and Broker interfaces: an append-only log that every node reads in the same order.
 
+And Requests: the way of what is for one worker alone; and Signals: that of what nodes tell each
+other.
+
 ::
 
     BrokerError
@@ -9,9 +12,11 @@
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
+from roomline.requests import Answer, Request
 from roomline.wire import Envelope
 
 Start = Literal["first", "next"] | int | datetime
@@ -56,6 +61,11 @@ class Listener(Protocol):
 class Log(Protocol):
     """A log to read. One instance is used by one event loop."""
 
+    @property
+    def reconnects(self) -> Mapping[str, int]:
+        """How often each connection to a server has been made again after its first time, by what
+        it is for; empty where there is no server."""
+
     async def start(self, listener: Listener, start: Start) -> None:
         """Begin to read.
 
@@ -91,3 +101,63 @@ class Broker(Log, Protocol):
         `PublishUnconfirmed` within the broker's own time-out. `envelope.publisher` is replaced
         by this broker's.
         """
+
+
+class Requests(Protocol):
+    """The way of requests to the workers, and of their answers back to this node.
+
+    One instance is used by one event loop. A request is given to one worker, again to another
+    one if the first dies, and to none any more when its time is over.
+    """
+
+    @property
+    def reconnects(self) -> Mapping[str, int]:
+        """See `Log.reconnects`."""
+
+    async def start(self) -> None:
+        """Begin to accept requests; attempts go on if the first one fails.
+
+        Raises `BrokerError` when no later attempt could succeed.
+        """
+
+    def send(self, request: Request) -> asyncio.Future[Answer]:
+        """Put a request where a worker takes it; the future ends with the answer.
+
+        It always ends, after ``request.timeout`` seconds at the latest: with `BrokerUnavailable`
+        or `PublishRejected` if no worker will ever get it, with `PublishUnconfirmed` if nobody
+        knows.
+        """
+
+    async def close(self) -> None:
+        """Let go of everything; what still waits ends with `PublishUnconfirmed`."""
+
+
+class Signals(Protocol):
+    """The way of signals: what a node tells all others, of which nobody keeps anything.
+
+    One instance is used by one event loop. Signals are small (`MAX_SIGNAL_BYTES`). They may get
+    lost, and come twice or in another order; whoever sends them lives with that, by sending again.
+    """
+
+    async def start(self, take: Callable[[bytes], None]) -> None:
+        """Begin: `take` gets the signals of others from now on, in the event loop's thread.
+
+        Attempts go on if the first one fails. Raises `BrokerError` when no later one could
+        succeed.
+        """
+
+    def send(self, signal: bytes) -> None:
+        """Tell all others, if that can be done now. Never raises or waits; `ValueError` for what
+        is too long."""
+
+    async def close(self) -> None:
+        """Stop, and let go of everything. Bounded."""
+
+
+MAX_SIGNAL_BYTES: Final = 4096
+
+
+def check_signal(signal: bytes) -> None:
+    """Raise `ValueError` for a signal that is too long."""
+    if len(signal) > MAX_SIGNAL_BYTES:
+        raise ValueError(f"a signal of {len(signal)} bytes, at most {MAX_SIGNAL_BYTES} go")

@@ -3,32 +3,28 @@
 Standard library only, so that Django appends to the same file as the gateway. The file is the
 authority: whoever may write it may state any `Envelope.publisher`.
 
-::
-
-    LogError
-    ├── LogUnusable      not a log that can be used here: trying again does not help
-    ├── LogReplaced      the path does not name the file that was opened any more: open it anew
-    ├── LogUnavailable   locked, disk full, ...: nothing was appended, try again
-    └── LogUnconfirmed   the operating system failed during a commit: outcome unknown
-
-Durability: WAL with ``synchronous=NORMAL``. What `SqliteLog.append` has returned survives the
-death of every process; a power cut may take the last moments with it, as it may with a RabbitMQ
-stream on a single machine. The file stays consistent in any case, and positions of clients carry
-a fingerprint, so that a lost tail is noticed.
+Errors and durability are those of `roomline.sqlitefile`. Positions of clients carry a fingerprint,
+so that a tail that a power cut has taken is noticed.
 """
 
-import contextlib
 import os
-import re
-import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from roomline.sqlitefile import (
+    BUSY_SECONDS,
+    Form,
+    LogError,
+    LogReplaced,
+    LogUnavailable,
+    LogUnconfirmed,
+    LogUnusable,
+    SqliteFile,
+    check_filesystem,
+)
 from roomline.wire import (
     MAX_BODY_BYTES,
     Envelope,
@@ -40,30 +36,41 @@ from roomline.wire import (
     shorten,
 )
 
+__all__ = [
+    "BUSY_SECONDS",
+    "CONTROL_SUFFIX",
+    "DEFAULT_RETENTION_BYTES",
+    "DEFAULT_RETENTION_SECONDS",
+    "MIN_RETENTION_BYTES",
+    "TRIM_BATCH",
+    "Extent",
+    "LogError",
+    "LogReplaced",
+    "LogUnavailable",
+    "LogUnconfirmed",
+    "LogUnusable",
+    "SqliteLog",
+    "check_envelope",
+    "check_filesystem",
+]
+
 DEFAULT_RETENTION_SECONDS: Final = 7 * 86_400
 DEFAULT_RETENTION_BYTES: Final = 256 * 2**20
 """About a million short publications: what a node reads at its start in well under 30 s."""
 MIN_RETENTION_BYTES: Final = 2**20
 CONTROL_SUFFIX: Final = ".control"
 """Behind the path of the rooms' log it makes that of the log of revocations."""
-BUSY_SECONDS: Final = 2.0
-"""How long anything here waits for other threads and processes, unless told otherwise."""
 TRIM_BATCH: Final = 1000
 """The most entries that one call of `SqliteLog.trim` deletes: a millisecond or two of work, so
 that publishers hardly wait for it."""
 
-_APPLICATION_ID = int.from_bytes(b"Rlog")
-_SCHEMA_VERSION = 1
 _ENTRY_OVERHEAD = 100  # bytes of an entry besides its body, near enough for retention by size
-_NETWORK_FILESYSTEMS = frozenset(
-    {"afs", "beegfs", "ceph", "cifs", "coda", "fuse.ceph", "fuse.glusterfs", "fuse.sshfs", "gfs2"}
-    | {"glusterfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb2", "smb3", "smbfs"}
-)
 
 # `appended` is in milliseconds and never decreases with the offset, also when the clock is set
 # back: so reading from a time is a binary search and needs no index.
-_SCHEMA = f"""
+_SCHEMA = """
 CREATE TABLE log (epoch TEXT NOT NULL);
+INSERT INTO log VALUES (lower(hex(randomblob(16))));
 CREATE TABLE publications (
     offset INTEGER PRIMARY KEY AUTOINCREMENT,
     appended INTEGER NOT NULL,
@@ -77,9 +84,8 @@ CREATE TABLE publications (
     key TEXT,
     publisher TEXT
 );
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {_SCHEMA_VERSION};
 """
+_FORM = Form("log", int.from_bytes(b"Rlog"), 1, _SCHEMA)
 _COLUMNS = "room, body, message_id, time, kind, sender_id, sender_name, key, publisher"
 _INSERT = f"INSERT INTO publications (appended, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
 _READ = f"SELECT offset, {_COLUMNS} FROM publications WHERE offset > ? ORDER BY offset LIMIT ?"  # noqa: S608
@@ -98,26 +104,6 @@ SELECT epoch, coalesce((SELECT min(offset) FROM publications), last + 1), last F
 """
 
 
-class LogError(Exception):
-    """What the embedded log raises; its text is for operators."""
-
-
-class LogUnusable(LogError):
-    """The path is not a Roomline log that can be used here; trying again does not help."""
-
-
-class LogReplaced(LogError):
-    """The file was deleted or replaced after it was opened: open the log anew."""
-
-
-class LogUnavailable(LogError):
-    """The log cannot be used for now. Nothing was appended; try again."""
-
-
-class LogUnconfirmed(LogError):
-    """The commit failed half-way: the envelopes may or may not be in the log."""
-
-
 class Extent(NamedTuple):
     """Which log this is and what it holds.
 
@@ -130,12 +116,9 @@ class Extent(NamedTuple):
     last: int
 
 
-class SqliteLog:
-    """One connection to the log at `path`, which is created if it is not there.
+class SqliteLog(SqliteFile):
+    """One connection to the log at `path`; see `SqliteFile`.
 
-    Safe to use from several threads, which then wait for each other. Not to be carried across a
-    fork (SQLite's own rule): the child opens its own, and using its parent's is refused. Opening
-    waits at most `timeout` seconds for other processes.
     Retention (seconds, bytes of the file) matters to whoever calls `trim` only. Offsets begin at
     1 and are never given twice.
 
@@ -156,25 +139,9 @@ class SqliteLog:
             raise ValueError(
                 f"retention is {retention_bytes} bytes, accepted is {MIN_RETENTION_BYTES} or more"
             )
-        self.path = Path(path).absolute()
         self._retention_ms = int(retention_seconds * 1000)
         self._retention_bytes = retention_bytes
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self._closed = False
-        self._polls = 0
-        deadline = time.monotonic() + timeout
-        _check_path(self.path)
-        with self._translated("open"):
-            self._connection = sqlite3.connect(
-                self.path, isolation_level=None, check_same_thread=False
-            )
-            try:
-                _prepare(self._connection, self.path, deadline)
-                self._file = _identity(self.path)
-            except BaseException:
-                self._connection.close()
-                raise
+        super().__init__(path, _FORM, timeout)
 
     def append(self, envelopes: Sequence[Envelope], timeout: float = BUSY_SECONDS) -> list[int]:
         """Append in one transaction, all or nothing; returns their offsets, which increase.
@@ -236,18 +203,6 @@ class SqliteLog:
                     low = entry[0] + 1
             return low
 
-    def changes(self) -> int:
-        """A number that is another one whenever somebody else has changed the log since.
-
-        For polling: cheap, and only every 32nd call looks whether the file was replaced. Appends
-        of this very object do not count: who follows the log either knows of its own, or uses a
-        second `SqliteLog` for them.
-        """
-        self._polls += 1
-        with self._using("read", look=self._polls % 32 == 0) as connection:
-            number: int = connection.execute("PRAGMA data_version").fetchone()[0]
-            return number
-
     def trim(self, now: float) -> int:
         """Delete the oldest entries that retention does not cover; returns how many.
 
@@ -267,81 +222,6 @@ class SqliteLog:
                 return connection.execute(
                     "DELETE FROM publications WHERE offset <= ?", (last,)
                 ).rowcount
-
-    def close(self) -> None:
-        """Let go of the file. Idempotent."""
-        with self._lock:
-            self._closed = True
-            if os.getpid() == self._pid:
-                self._connection.close()
-
-    @contextlib.contextmanager
-    def _using(
-        self, action: str, look: bool = True, timeout: float = BUSY_SECONDS
-    ) -> Iterator[sqlite3.Connection]:
-        """The connection for one action, if it still is one to the file at the path.
-
-        The wait for other threads and SQLite's own for other processes share the time-out.
-        """
-        if os.getpid() != self._pid:
-            raise LogUnusable(
-                f"{self.path} was opened by process {self._pid} and cannot be used in process"
-                f" {os.getpid()}: open the log after the fork"
-            )
-        deadline = time.monotonic() + timeout
-        if not self._lock.acquire(timeout=max(0.0, timeout)):
-            raise LogUnavailable(
-                f"cannot {action} {self.path}: other threads kept it busy for {timeout:g} seconds"
-            )
-        try:
-            if self._closed:
-                raise LogUnusable(f"{self.path} was closed: it cannot be used any more")
-            # SQLite would go on appending to a deleted file that nobody will ever read.
-            if look and (self._file is None or _identity(self.path) != self._file):
-                raise LogReplaced(f"{self.path} was deleted or replaced after it was opened")
-            with self._translated(action):
-                _wait_until(self._connection, deadline)
-                yield self._connection
-        finally:
-            self._lock.release()
-
-    @contextlib.contextmanager
-    def _translated(self, action: str) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            sort = LogUnusable if code in _HOPELESS else LogUnavailable
-            raise sort(f"cannot {action} {self.path}: {error}") from error
-
-    @contextlib.contextmanager
-    def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        try:
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
-                raise LogUnconfirmed(f"the commit to {self.path} failed: {error}") from error
-            raise
-
-
-_HOPELESS = frozenset(
-    {
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_ERROR,
-    }
-)
 
 
 def check_envelope(envelope: Envelope) -> None:
@@ -400,99 +280,3 @@ def _last_to_trim(connection: sqlite3.Connection, expired: int, retention_bytes:
         last = offset
         excess -= size + _ENTRY_OVERHEAD
     return last
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _wait_until(connection: sqlite3.Connection, deadline: float) -> None:
-    """Let SQLite wait for locks of other connections until then, by the monotonic clock."""
-    left = max(0.0, deadline - time.monotonic())
-    connection.execute(f"PRAGMA busy_timeout = {int(left * 1000)}")
-
-
-def _prepare(connection: sqlite3.Connection, path: Path, deadline: float) -> None:
-    """Make the file a log in WAL mode, or find that it is one.
-
-    Any number of processes may do this at the same time.
-    """
-    _wait_until(connection, deadline)
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute(f"PRAGMA journal_size_limit = {16 * 2**20}")
-    if _is_empty(connection):
-        _wait_until(connection, deadline)
-        connection.execute("BEGIN IMMEDIATE")
-        if _is_empty(connection):  # else another process was faster
-            for statement in _SCHEMA.strip().split(";\n"):
-                connection.execute(statement.rstrip(";"))
-            connection.execute("INSERT INTO log VALUES (?)", (secrets.token_hex(16),))
-        _wait_until(connection, deadline)
-        connection.execute("COMMIT")
-    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-        raise LogUnusable(f"{path} is a SQLite database but not a Roomline log: name another file")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != _SCHEMA_VERSION:
-        raise LogUnusable(
-            f"{path} is a log of version {version}, this Roomline reads version {_SCHEMA_VERSION}:"
-            " upgrade Roomline or name another file"
-        )
-    _use_wal(connection, deadline)
-
-
-def _is_empty(connection: sqlite3.Connection) -> bool:
-    tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    application_id: int = connection.execute("PRAGMA application_id").fetchone()[0]
-    return tables == 0 and application_id == 0
-
-
-def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:
-    # SQLite does not wait by itself when another connection is just switching.
-    while True:
-        _wait_until(connection, deadline)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _check_path(path: Path) -> None:
-    """Raise `LogUnusable` for a path where no log can be, with what is wrong about it."""
-    if not path.parent.is_dir():
-        raise LogUnusable(f"{path} cannot be a log: {path.parent} is not a directory")
-    if path.exists() and not path.is_file():
-        raise LogUnusable(f"{path} cannot be a log: it is not a regular file")
-    # SQLite keeps its write-ahead log beside the file, so the directory must be writable too.
-    for wanted in (path, path.parent):
-        if wanted.exists() and not os.access(wanted, os.R_OK | os.W_OK):
-            raise LogUnusable(f"{path} cannot be a log: {wanted} is not writable for this process")
-    with contextlib.suppress(FileNotFoundError):  # not Linux: cannot be known
-        check_filesystem(path.resolve(), Path("/proc/mounts").read_text(errors="replace"))
-
-
-def check_filesystem(path: Path, mounts: str) -> None:
-    """Raise `LogUnusable` if `path` (resolved) is on a network file system.
-
-    `mounts` is the text of ``/proc/mounts``. The processes that share a log share memory
-    (SQLite's WAL index), so they must run on one machine.
-    """
-    depth, filesystem = 0, ""
-    for line in mounts.splitlines():
-        _, escaped, sort, *_ = line.split(" ")
-        # Blanks and backslashes in names are written as three octal digits.
-        mount_point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), escaped)
-        if len(mount_point) >= depth and path.is_relative_to(mount_point):
-            depth, filesystem = len(mount_point), sort  # of equals the later one lies on top
-    if filesystem in _NETWORK_FILESYSTEMS:
-        raise LogUnusable(
-            f"{path} is on a network file system ({filesystem}): the embedded log serves one"
-            " machine and wants a local disk; for several machines use RabbitMQ as the broker"
-        )

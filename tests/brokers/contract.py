@@ -107,6 +107,12 @@ class Recorder:
     async def until_caught_up(self) -> None:
         await self.until(lambda: "caught_up" in self.told)
 
+    async def until_attached(self) -> None:
+        """After a start: if the log could not be read at once, as one that was just made cannot
+        be now and then, "next" begins when it can."""
+        if "cut_off" in self.told:
+            await self.until_caught_up()
+
     async def until_bodies(self, count: int) -> None:
         await self.until(lambda: len(self.bodies) >= count)
 
@@ -184,6 +190,7 @@ class BrokerContract:
         async def start(start: Start) -> tuple[Broker, Recorder]:
             broker, recorder = closing(world.broker()), Recorder(world.patience)
             await broker.start(recorder, start)
+            await recorder.until_attached()
             return broker, recorder
 
         return start

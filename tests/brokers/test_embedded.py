@@ -16,7 +16,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.brokers.contract")
 
-from roomline import sqlitelog  # noqa: E402
+from roomline import sqlitefile  # noqa: E402
 from roomline.broker import Broker, BrokerError, BrokerUnavailable, PublishUnconfirmed  # noqa: E402
 from roomline.brokers import embedded  # noqa: E402
 from roomline.brokers.embedded import EmbeddedBroker  # noqa: E402
@@ -24,7 +24,7 @@ from roomline.config import Settings  # noqa: E402
 from roomline.core.codes import Unrecoverable  # noqa: E402
 from roomline.core.position import BEGINNING, Position  # noqa: E402
 from roomline.core.recovery import LogIndex  # noqa: E402
-from roomline.server import make_broker  # noqa: E402
+from roomline.from_settings import make_broker  # noqa: E402
 from roomline.sqlitelog import DEFAULT_RETENTION_SECONDS, SqliteLog  # noqa: E402
 from roomline.wire import Envelope, fingerprint_of  # noqa: E402
 
@@ -489,7 +489,7 @@ class TestEmbeddedBroker(BrokerContract):
     async def test_a_network_file_system_is_refused_and_rabbitmq_is_named(
         self, world: FileWorld, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(sqlitelog, "_NETWORK_FILESYSTEMS", filesystems_here())
+        monkeypatch.setattr(sqlitefile, "_NETWORK_FILESYSTEMS", filesystems_here())
         with pytest.raises(BrokerError, match=r"one machine.*RabbitMQ"):
             await world.broker().start(Recorder(PATIENCE), "first")
 

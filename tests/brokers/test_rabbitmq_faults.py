@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 from roomline.broker import BrokerUnavailable, PublishRejected, PublishUnconfirmed
-from roomline.brokers.rabbitmq import RabbitMQBroker, _Channel
+from roomline.brokers.pikalink import PikaChannel
+from roomline.brokers.rabbitmq import RabbitMQBroker
 from roomline.wire import ROOMS_EXCHANGE, Envelope
 
 from tests.brokers.contract import Recorder, numbered, publish_all, publish_at_last
@@ -39,6 +40,7 @@ async def test_killed_under_load_nothing_confirmed_is_lost_and_order_is_kept(wor
 
         load = asyncio.create_task(publish_one_by_one())
         await recorder.until_bodies(300)
+        assert broker.reconnects == {"publisher": 0, "reader of rooms.log": 0}
         await asyncio.to_thread(world.node.kill)
         await recorder.until(lambda: recorder.told[-1] == "cut_off")
         # A broker that is started now finds nobody, says so, and waits.
@@ -63,6 +65,7 @@ async def test_killed_under_load_nothing_confirmed_is_lost_and_order_is_kept(wor
                 assert listening.offsets == sorted(set(listening.offsets))
                 assert "log_reset" not in listening.told
             assert recorder.told.count("cut_off") == 1
+            assert min(broker.reconnects.values()) >= 1
 
 
 async def test_many_at_once_killed_each_ends_and_says_the_truth(world: RabbitMQWorld):
@@ -167,7 +170,7 @@ async def test_a_reader_that_stalls_while_catching_up_is_attached_anew(
         for envelope in numbered(40):  # one by one: chunks of their own
             await broker.publish(envelope)
         # Without acknowledgements RabbitMQ sends no more than was prefetched.
-        monkeypatch.setattr(_Channel, "acknowledge", lambda channel, tag: None)
+        monkeypatch.setattr(PikaChannel, "acknowledge", lambda channel, tag: None)
         async with world.running("first", prefetch=5) as (_, late):
             await late.until(lambda: "cut_off" in late.told)
             assert 0 < len(late.bodies) < 40

@@ -45,15 +45,37 @@ log.file.level = warning
 """
 
 
+_PORTS = range(10_000, 32_000)
+"""Below those that the system gives to outgoing connections, which might take one meanwhile."""
+
+
 def free_port() -> int:
     """A loopback TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
-_EVALUATE_ATTEMPTS = 3
+def free_ports(count: int) -> int:
+    """The first of so many free ports in a row."""
+    while True:
+        first = free_port()
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as tried:
+                    tried.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            continue
+        return first
+
+
+_EVALUATE_ATTEMPTS = 5
 """On a busy machine erl_call now and then does not get its connection. What is evaluated here may
 be evaluated again."""
 
@@ -69,29 +91,37 @@ class RabbitMQNode:
         """`certificates`: a folder with ``ca.pem``, ``server.pem``, ``server.key``; with it the
         node also listens for TLS, and verifies client certificates that are presented."""
         self.folder = Path(tempfile.mkdtemp(prefix="roomline-rabbitmq-"))
-        self.port = free_port()
-        self.management_port = free_port() if management else None
-        self.tls_port = free_port() if certificates else None
-        self._epmd_port = free_port()
-        self._dist_port = free_port()
+        self._management = management
+        self._certificates = certificates
+        self._choose_ports()
         self._cookie = secrets.token_hex(16)
         self._epmd: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._defined = False
         self._frozen = False
-        self._write_files(certificates)
-
-    def _write_files(self, certificates: Path | None) -> None:
         home = self.folder / "home"
         home.mkdir()
         cookie = home / ".erlang.cookie"
         cookie.write_text(self._cookie)
         cookie.chmod(0o400)
+        self._write_configuration()
+
+    def _choose_ports(self) -> None:
+        self.port = free_port()
+        self.management_port = free_port() if self._management else None
+        self.metrics_port = free_port() if self._management else None
+        self.tls_port = free_port() if self._certificates else None
+        self._epmd_port = free_port()
+        self._dist_port = free_port()
+
+    def _write_configuration(self) -> None:
+        certificates = self._certificates
         config = CONFIG
         if self.management_port:
             config += (
                 f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self.management_port}\n"
+                f"prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = {self.metrics_port}\n"
             )
         if certificates:
             config += (
@@ -103,7 +133,8 @@ class RabbitMQNode:
                 "ssl_options.fail_if_no_peer_cert = false\n"
             )
         (self.folder / "rabbitmq.conf").write_text(config)
-        plugins = "rabbitmq_management" if self.management_port else ""
+        # As in the image: rabbitmq/enabled_plugins.
+        plugins = "rabbitmq_management,rabbitmq_prometheus" if self.management_port else ""
         (self.folder / "enabled_plugins").write_text(f"[{plugins}].\n")
 
     @property
@@ -139,7 +170,8 @@ class RabbitMQNode:
 
     def url(self, user: str = "guest", password: str = "guest", vhost: str = "/") -> str:
         """The AMQP address for this user and virtual host."""
-        return f"amqp://{quote(user)}:{quote(password)}@127.0.0.1:{self.port}/{quote(vhost, '')}"
+        login = f"{quote(user, '')}:{quote(password, '')}"
+        return f"amqp://{login}@127.0.0.1:{self.port}/{quote(vhost, '')}"
 
     def tls_url(self, user: str = "guest", password: str = "guest", vhost: str = "/") -> str:
         """The AMQP-over-TLS address, by the name that the server's certificate states."""
@@ -186,6 +218,23 @@ class RabbitMQNode:
         if wait:
             self.wait_until_usable()
 
+    def _start_elsewhere(self) -> bool:
+        """Where another program took one of the ports before the node did: start again with other
+        ones. False: it did not end for that, or its ports are known already."""
+        if self._defined or "already_used" not in (self.folder / "console.log").read_text():
+            return False
+        self.kill()
+        if self._epmd:
+            self._epmd.kill()
+            self._epmd.wait()
+            self._epmd = None
+        (self.folder / "console.log").unlink()
+        self._choose_ports()
+        if self.management_port or self.tls_port:
+            self._write_configuration()
+        self.start(wait=False)
+        return True
+
     def wait_until_usable(self) -> None:
         """Return when a mandatory publish to a stream is confirmed; AMQP answers before that."""
         deadline = time.monotonic() + START_SECONDS
@@ -195,6 +244,8 @@ class RabbitMQNode:
                     self._probe_define()
                 return self._probe_publish()
             except (pika.exceptions.AMQPError, subprocess.CalledProcessError) as error:
+                if not self.running and self._start_elsewhere():
+                    continue
                 if not self.running or time.monotonic() > deadline:
                     log = (self.folder / "console.log").read_text()[-2000:]
                     raise RuntimeError(f"RabbitMQ did not start: {error!r}\n{log}") from error
@@ -304,6 +355,7 @@ class RabbitMQNode:
             )
             if done.returncode == 0:
                 break
+            time.sleep(0.5)
         answer = done.stdout.decode()
         if not answer.startswith("{ok, {ok, "):
             raise RuntimeError(f"{expression} gave {answer}{done.stderr.decode()}")

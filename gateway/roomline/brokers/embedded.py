@@ -18,8 +18,9 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from roomline.broker import (
@@ -86,6 +87,8 @@ class EmbeddedLog:
     `bytes_per_turn` bounds the bodies that are delivered in one turn of the event loop; a single
     larger one has a turn to itself.
     """
+
+    reconnects: Mapping[str, int] = MappingProxyType({})
 
     def __init__(
         self,

@@ -22,8 +22,9 @@ class Guarded:
         try:
             self._listener.deliver(partition, offset, envelope)
         except Exception:
+            room = shorten(envelope.room)
             _logger.exception(
-                "the entry at offset %d of room %s was not handled", offset, shorten(envelope.room)
+                "the entry at offset %d was not handled", offset, extra={"room": room}
             )
 
     def caught_up(self) -> None:

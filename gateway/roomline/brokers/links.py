@@ -7,13 +7,15 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from roomline.brokers import topology
-from roomline.wire import Envelope
 
 FIRST_BACKOFF = 0.1
 INTERNAL_ERROR = 541
 
 OnEntry = Callable[[int, int, str, Mapping[str, Any], bytes], None]
 """Takes delivery tag, offset, routing key, AMQP properties, body."""
+
+OnMessage = Callable[[Mapping[str, Any], bytes], None]
+"""Takes AMQP properties, body."""
 
 
 class Broken(Exception):
@@ -45,6 +47,10 @@ class Channel(Protocol):
     ) -> None:
         """Start to read a stream; returns when RabbitMQ has agreed, else raises `Broken`."""
 
+    async def listen(self, queue: str, take: OnMessage) -> None:
+        """Have what comes to a queue taken, without acknowledging; returns when RabbitMQ has
+        agreed, else raises `Broken`."""
+
     def acknowledge(self, tag: int) -> None:
         """All deliveries up to this tag are done with."""
 
@@ -56,8 +62,8 @@ class Channel(Protocol):
         """Have publications confirmed: `answered(tag, multiple, positive)`,
         `returned(room, message_id, body, reason)`."""
 
-    def publish(self, envelope: Envelope) -> bool:
-        """Write one mandatory publication; False if the AMQP channel is closed and nothing was
+    def publish(self, exchange: str, key: str, body: bytes, properties: dict[str, Any]) -> bool:
+        """Write one mandatory message; False if the AMQP channel is closed and nothing was
         written, ValueError if it cannot be encoded. Any other error closes the AMQP channel."""
 
     async def close(self) -> None:
@@ -66,6 +72,12 @@ class Channel(Protocol):
 
 class Link(Protocol):
     """One AMQP connection."""
+
+    lost: asyncio.Future[Broken]
+    """Done when the connection is no more."""
+
+    def on_blocked(self, blocked: Callable[[str], None], unblocked: Callable[[], None]) -> None:
+        """Call these when RabbitMQ stops and begins again to take what is published."""
 
     async def channel(self) -> Channel:
         """Open an AMQP channel; raises `Broken`."""
@@ -77,6 +89,18 @@ class Link(Protocol):
 async def first_of(*futures: asyncio.Future[Any], patience: float | None = None) -> None:
     """Wait until one of them is done, or for so many seconds; none is cancelled."""
     await asyncio.wait(futures, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def end(task: asyncio.Task[None] | None) -> None:
+    """Cancel a task and wait until it has ended."""
+    if task is not None:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def count_connection(reconnects: dict[str, int], purpose: str) -> None:
+    """Note in `Log.reconnects` that a connection has been made."""
+    reconnects[purpose] = reconnects.get(purpose, -1) + 1
 
 
 class Backoff:

@@ -58,6 +58,7 @@ class Outgoing:
         self._send: Send | None = None
         self._last_tag = 0
         self._refusal: str | None = "not connected to RabbitMQ"
+        self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -95,7 +96,8 @@ class Outgoing:
 
     def accept(self) -> None:
         """The connection is up and not blocked."""
-        self._refusal = None
+        if not self._closed:
+            self._refusal = None
 
     def refuse(self, reason: str) -> None:
         """Nothing can be sent for now: what waits ends, and what comes ends at once."""
@@ -105,7 +107,8 @@ class Outgoing:
         self._note_idle()
 
     def close(self, reason: str) -> None:
-        """Take nothing more; what waits may still go out."""
+        """Take nothing more, for ever; what waits may still go out."""
+        self._closed = True
         self._refusal = reason
 
     def channel_opened(self, send: Send) -> None:

@@ -3,16 +3,32 @@
     exchange `rooms` (topic) ┬─ns.#────── stream `rooms.log`      one binding for each namespace
                              └─control.#─ stream `control.log`    revocations
 
+    exchange `requests` (topic) ──#── queue `requests`          what clients ask handlers
+         fails too often ▼
+    exchange `requests.dead` (headers) ── queue `requests.dead`
+    exchange `nodes` (direct) ── a queue of each node           what handlers answer
+
+    exchange `signals` (fanout) ── a queue of each node         what nodes tell each other
+
 No alternate exchange: routing through one counts as routed, and would turn "returned, try again"
 into "confirmed and lost" while the stream is not up yet. Bindings that are not listed here are
 none of our business.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from roomline.requests import (
+    ATTEMPTS,
+    DEAD_REQUESTS,
+    DEAD_SECONDS,
+    MAX_DEAD,
+    NODES_EXCHANGE,
+    REQUESTS_EXCHANGE,
+    REQUESTS_QUEUE,
+)
 from roomline.tokens import CONTROL_RETENTION_SECONDS
 from roomline.wire import CONTROL_NAMESPACE, CONTROL_STREAM, ROOMS_EXCHANGE, ROOMS_STREAM
 
@@ -24,6 +40,13 @@ MAX_SEGMENT_BYTES: Final = 500_000_000
 MIN_SEGMENT_BYTES: Final = 1_000
 CONTROL_SEGMENT_BYTES: Final = 1_000_000
 """Some thousands of revocations: a node reads at most so many more than are kept."""
+
+MAX_LOOKS: Final = 1_000_000
+"""How often a dead request may be read and given back. RabbitMQ 4 drops it after 20 by default, and
+3.10 knows no number for "never"."""
+
+SIGNALS_EXCHANGE: Final = "signals"
+"""The fanout exchange of what nodes tell each other."""
 
 NOT_PERMITTED: Final = 403
 NOT_FOUND: Final = 404
@@ -88,23 +111,49 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Queue:
+    """A durable queue, with its arguments."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+    def call(self, passive: bool) -> Call:
+        """Declare it, or only look whether it is there."""
+        arguments: dict[str, Any] = {"queue": self.name, "passive": passive}
+        if not passive:
+            arguments |= {"durable": True, "arguments": dict(self.arguments)}
+        return Call("queue_declare", arguments)
+
+    def __str__(self) -> str:
+        return f"queue '{self.name}'"
+
+
+@dataclass(frozen=True)
 class Binding:
-    """What is published to the exchange with a matching key goes to the stream."""
+    """What is published to the exchange with a matching key, or headers, goes to the stream or
+    queue."""
 
     exchange: str
     stream: str
     key: str
+    headers: Mapping[str, Any] | None = None
 
     def call(self, passive: bool) -> Call:
         """Bind. AMQP knows no passive binding."""
-        arguments = {"queue": self.stream, "exchange": self.exchange, "routing_key": self.key}
+        arguments: dict[str, Any] = {
+            "queue": self.stream,
+            "exchange": self.exchange,
+            "routing_key": self.key,
+        }
+        if self.headers is not None:
+            arguments["arguments"] = dict(self.headers)
         return Call("queue_bind", arguments)
 
     def __str__(self) -> str:
-        return f"binding '{self.key}' from exchange '{self.exchange}' to stream '{self.stream}'"
+        return f"binding '{self.key}' from exchange '{self.exchange}' to '{self.stream}'"
 
 
-Item = Exchange | Stream | Binding
+Item = Exchange | Stream | Queue | Binding
 
 
 def rooms_topology(namespaces: Iterable[str], max_age: int, max_bytes: int) -> tuple[Item, ...]:
@@ -123,6 +172,51 @@ def control_topology() -> tuple[Item, ...]:
         Stream(CONTROL_STREAM, CONTROL_RETENTION_SECONDS, None),
         Binding(ROOMS_EXCHANGE, CONTROL_STREAM, f"{CONTROL_NAMESPACE}.#"),
     )
+
+
+def requests_topology() -> tuple[Item, ...]:
+    """What requests need, in the order in which it can be declared.
+
+    A request whose time is over is dead to RabbitMQ too; the headers of the binding let through
+    only those whose handler has failed, or whose workers have died.
+    """
+    return (
+        Exchange(DEAD_REQUESTS, "headers"),
+        Queue(
+            DEAD_REQUESTS,
+            {
+                "x-queue-type": "quorum",  # a classic one is gone while its node is
+                "x-delivery-limit": MAX_LOOKS,
+                "x-max-length": MAX_DEAD,
+                "x-message-ttl": DEAD_SECONDS * 1000,
+            },
+        ),
+        *[
+            Binding(
+                DEAD_REQUESTS,
+                DEAD_REQUESTS,
+                reason,
+                {"x-match": "any-with-x", "x-first-death-reason": reason},
+            )
+            for reason in ("rejected", "delivery_limit")
+        ],
+        Exchange(REQUESTS_EXCHANGE, "topic"),
+        Queue(
+            REQUESTS_QUEUE,
+            {
+                "x-queue-type": "quorum",
+                "x-delivery-limit": ATTEMPTS - 1,
+                "x-dead-letter-exchange": DEAD_REQUESTS,
+            },
+        ),
+        Binding(REQUESTS_EXCHANGE, REQUESTS_QUEUE, "#"),
+        Exchange(NODES_EXCHANGE, "direct"),
+    )
+
+
+def signals_topology() -> tuple[Item, ...]:
+    """What signals need. Their queues, and what is in them, end with their nodes."""
+    return (Exchange(SIGNALS_EXCHANGE, "fanout"),)
 
 
 class Refusal(NamedTuple):
