@@ -36,6 +36,11 @@ class TestForwarded:
         assert client("10.1.2.3", "198.51.100.7", scheme="https") == ("198.51.100.7", "https")
         assert client("fd00::1", "2001:db8::7").address == "2001:db8::7"
 
+    def test_an_ipv4_address_is_the_same_when_ipv6_carries_it(self) -> None:
+        assert client("::ffff:10.1.2.3", "198.51.100.7").address == "198.51.100.7"
+        assert client("10.1.2.3", "198.51.100.7, ::ffff:10.9.9.9").address == "198.51.100.7"
+        assert client("::ffff:192.0.2.1", "198.51.100.7").address == "::ffff:192.0.2.1"
+
     def test_only_the_hops_of_listed_proxies_are_believed(self) -> None:
         assert client("10.1.2.3", "203.0.113.9, 198.51.100.7, 10.9.9.9").address == "198.51.100.7"
         assert client("10.1.2.3", "203.0.113.9", "198.51.100.7", "10.9.9.9") == (

@@ -4,6 +4,7 @@ believed only from the proxies that are listed."""
 import ipaddress
 import logging
 import resource
+from collections import Counter
 from collections.abc import Awaitable, Collection
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +18,9 @@ from tornado.httputil import (
 )
 from tornado.iostream import IOStream
 
-_SPARE_FILES: Final = 64
+from roomline.core.address import network_of
+
+SPARE_FILES: Final = 64
 """Descriptors kept for the broker, the log and the internal port when clients take all others."""
 
 _log = logging.getLogger(__name__)
@@ -59,25 +62,58 @@ def _listed(address: str, networks: Collection[Network]) -> bool:
 
 def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return None
+    # As an IPv4 client of a socket for both families shows.
+    return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
 class GatewayServer(HTTPServer):
     """An HTTP server. Tornado's ``xheaders``, which believe everybody, stay off."""
 
     trusted_proxies: Collection[Network] = ()
+    per_address: int | None = None
+    """How many connections one address may have that carry no websocket; proxies that are trusted
+    may have more."""
+    refused: Counter[str]
+    """Connections that were closed at once, by why: ``connections``, or ``files``."""
     max_files: int | None = None
     """A connection whose descriptor is not below this is closed at once. The system hands out
     the lowest that is free, so this bounds them all, without counting."""
 
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        """See `HTTPServer`; Tornado calls it when one is made."""
+        super().initialize(*args, **kwargs)
+        self.refused = Counter()
+        self._of_addresses: Counter[str] = Counter()
+
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         if self.max_files is not None and stream.socket.fileno() >= self.max_files:
+            self.refused["files"] += 1
+            stream.close()
+            return
+        peer = str(address[0])
+        network = network_of(peer)
+        if (
+            self.per_address is not None
+            and self._of_addresses[network] >= self.per_address
+            and not _listed(peer, self.trusted_proxies)
+        ):
+            self.refused["connections"] += 1
             stream.close()
             return
         stream.set_nodelay(True)
+        self._of_addresses[network] += 1
         super().handle_stream(stream, address)
+
+    def on_close(self, server_conn: Any) -> None:
+        """A connection has ended, or is a websocket now."""
+        network = network_of(str(server_conn.context.address[0]))
+        self._of_addresses[network] -= 1
+        if not self._of_addresses[network]:
+            del self._of_addresses[network]
+        super().on_close(server_conn)
 
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection
@@ -101,6 +137,9 @@ class _Forwarded(HTTPMessageDelegate):
     ) -> Awaitable[None] | None:
         context = self._context
         peer = Client(context.remote_ip, context.protocol)
+        if not _listed(peer.address, self._trusted):
+            # What a stranger says of forwarding is believed by nobody further in, either.
+            headers.pop("X-Forwarded-Host", None)
         # The request copies them while it is made; the connection's next one starts afresh.
         context.remote_ip, context.protocol = forwarded(peer, headers, self._trusted)
         try:
@@ -126,11 +165,11 @@ def raise_file_limit(wanted: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard == resource.RLIM_INFINITY:
         return 1 << 30
-    if hard - _SPARE_FILES < wanted:
+    if hard - SPARE_FILES < wanted:
         _log.warning(
             "this process may open %d files, too few for %d sessions: raise the limit (ulimit -n,"
             " LimitNOFILE=) or lower the setting sessions",
             hard,
             wanted,
         )
-    return max(hard - _SPARE_FILES, _SPARE_FILES)
+    return max(hard - SPARE_FILES, SPARE_FILES)

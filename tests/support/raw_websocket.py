@@ -4,13 +4,14 @@ import base64
 import json
 import secrets
 import socket
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 from roomline.client.frames import Closed, Frame, Messages, parse, session_url
+
+from tests.support.websocket_frames import frame
 
 
 class RawWebSocket:
@@ -45,15 +46,7 @@ class RawWebSocket:
         self.send_frame(payload)
 
     def send_frame(self, payload: bytes, opcode: int = 1) -> None:
-        size = len(payload)
-        if size < 126:
-            length = bytes([0x80 | size])
-        elif size < 65536:
-            length = bytes([0xFE]) + struct.pack(">H", size)
-        else:
-            length = bytes([0xFF]) + struct.pack(">Q", size)
-        # A mask of zeros leaves the payload as it is.
-        self._socket.sendall(bytes([0x80 | opcode]) + length + bytes(4) + payload)
+        self._socket.sendall(frame(payload, opcode))
 
     def frames(self) -> Iterator[Frame]:
         """SockJS frames until the connection ends, however it ends."""
@@ -74,11 +67,11 @@ class RawWebSocket:
     def messages(self) -> Iterator[dict[str, Any]]:
         """Messages until the connection ends; the SockJS close frame is the last item, as
         ``{"type": "c", "code": ..., "reason": ...}``."""
-        for frame in self.frames():
-            if isinstance(frame, Messages):
-                yield from map(json.loads, frame.texts)
-            elif isinstance(frame, Closed):
-                yield {"type": "c", "code": frame.code, "reason": frame.reason}
+        for each in self.frames():
+            if isinstance(each, Messages):
+                yield from map(json.loads, each.texts)
+            elif isinstance(each, Closed):
+                yield {"type": "c", "code": each.code, "reason": each.reason}
 
     def _exactly(self, size: int) -> bytes:
         while len(self._buffer) < size:

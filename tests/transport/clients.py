@@ -12,7 +12,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-TIMEOUT = 5.0
+from tests.support.websocket_frames import frame
+
+TIMEOUT = 15.0
 
 
 @dataclass
@@ -239,18 +241,8 @@ class WebSocket:
         self.send_bytes(text.encode(), opcode, final=final)
 
     def send_bytes(self, payload: bytes, opcode: int, *, final: bool = True) -> None:
-        mask = os.urandom(4)
-        head = struct.pack("!B", (0x80 if final else 0) | opcode)
-        size = len(payload)
-        if size < 126:
-            head += struct.pack("!B", 0x80 | size)
-        elif size < 65_536:
-            head += struct.pack("!BH", 0x80 | 126, size)
-        else:
-            head += struct.pack("!BQ", 0x80 | 127, size)
-        pad = (mask * (size // 4 + 1))[:size]
-        masked = (int.from_bytes(payload) ^ int.from_bytes(pad)).to_bytes(size)
-        self.connection.writer.write(head + mask + masked)
+        sent = frame(payload, opcode, final=final, mask=os.urandom(4))
+        self.connection.writer.write(sent)
 
     async def receive(self, *, within: float = TIMEOUT) -> str | Closed:
         """The next text, or how the connection ended."""

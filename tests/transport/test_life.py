@@ -85,6 +85,23 @@ async def test_heartbeats_of_many_sessions_need_one_timer() -> None:
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
+# An answer that breaks off.
+
+
+@pytest.mark.parametrize("transport", ["xhr", "xhr_streaming"])
+async def test_an_answer_that_is_cut_off_is_not_taken_for_delivered(transport: str) -> None:
+    behaviour = Silent()
+    async with serving("ours", behaviour, outbox=40_000_000, response_limit=40_000_000) as server:
+        session = server.session()
+        assert await poll(server.port, session) == "o"
+        for _ in range(100):
+            only(behaviour).send(BIG)
+        async with connected(server.port, receive_buffer=4096) as client:
+            await client.request("POST", f"{session}/{transport}")
+        await until(lambda: behaviour.left)
+        assert await poll(server.port, session) == 'c[1002,"Connection interrupted"]'
+
+
 # Signs of life.
 
 
@@ -325,8 +342,7 @@ async def test_a_session_nobody_polls_expires() -> None:
         assert await poll(server.port, session) == "o"
         only(behaviour).send("unread")
         assert server.router.sessions == 1
-        await until(lambda: server.router.sessions == 0)
-        assert len(behaviour.left) == 1
+        await until(lambda: server.router.sessions == 0 and behaviour.left)
         assert await poll(server.port, session) == GO_AWAY
         assert await post(server.port, session, "x") == 404
         # A tombstone does not stand for ever; then the id is as good as any other.
@@ -407,6 +423,29 @@ async def test_what_a_broken_poll_cannot_take_ends_the_session() -> None:
         assert await poll(server.port, session) == 'c[1002,"Connection interrupted"]'
 
 
+@pytest.mark.parametrize(("version", "headers"), [("1.1", {"Connection": "close"}), ("1.0", {})])
+async def test_a_poll_that_is_the_last_on_its_connection_does_not_end_the_session(
+    version: str, headers: dict[str, str]
+) -> None:
+    """As every poll is behind proxies that make a connection for each."""
+    behaviour = Silent()
+    async with serving("ours", behaviour) as server:
+        path = f"{server.session()}/xhr"
+
+        async def last() -> bytes:
+            async with connected(server.port) as connection:
+                response = await connection.request("POST", path, b"", headers, version)
+                return await connection.body(response)
+
+        assert await last() == b"o\n"
+        for text in ("one", "two"):
+            waiting = asyncio.create_task(last())
+            await asyncio.sleep(0.05)
+            only(behaviour).send(text)
+            assert await waiting == f'a["{text}"]\n'.encode()
+        assert behaviour.left == []
+
+
 @pytest.mark.parametrize("name", ["xhr", "xhr_streaming"])
 async def test_a_client_that_is_gone_before_it_is_answered_opens_nothing_that_stays(
     name: str,
@@ -423,6 +462,19 @@ async def test_a_client_that_is_gone_before_it_is_answered_opens_nothing_that_st
         assert len(behaviour.left) == len(behaviour.clients)
         if name == "xhr":
             assert behaviour.clients == []
+
+
+async def test_a_poll_of_a_client_that_has_gone_does_not_keep_its_session() -> None:
+    """Request and end of the connection are read at once: there is nobody to tell of the end."""
+    behaviour = Silent()
+    async with serving("ours", behaviour, disconnect_delay=0.2) as server:
+        for _ in range(10):
+            session = server.session()
+            with socket.create_connection(("127.0.0.1", server.port)) as client:
+                assert await poll(server.port, session) == "o"  # client is accepted meanwhile
+                head = f"POST {session}/xhr HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+                client.sendall(head.encode())
+        await until(lambda: len(behaviour.left) == 10, within=5)
 
 
 async def test_a_client_that_leaves_amid_its_body_leaves_nothing_behind() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from roomline.core.outbox import Encoded
 from roomline.transport import Endpoint, TransportSettings
-from roomline.transport.conformance import Echo
+from roomline.transport.echoes import Echo
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application as Routes

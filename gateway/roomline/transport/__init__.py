@@ -9,11 +9,13 @@ Tornado application, while the event loop runs::
     ...
     endpoint.close()      # when every session has been closed
 
-Behind a proxy, give ``HTTPServer`` also ``xheaders=True`` and its addresses as
-``trusted_downstream``: the endpoint takes scheme and client address from the request.
+The endpoint takes scheme and client address from the request. Behind a proxy, serve it by
+`roomline.httpserver.GatewayServer` with the proxy's addresses as `trusted_proxies`; Tornado's
+``xheaders`` would believe everybody.
 """
 
 from roomline.transport.endpoint import Endpoint
+from roomline.transport.origins import own_origin
 from roomline.transport.settings import TRANSPORTS, TransportSettings, server_limits
 
-__all__ = ["TRANSPORTS", "Endpoint", "TransportSettings", "server_limits"]
+__all__ = ["TRANSPORTS", "Endpoint", "TransportSettings", "own_origin", "server_limits"]

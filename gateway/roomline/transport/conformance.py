@@ -1,27 +1,30 @@
-"""A server for the public SockJS protocol suite: ``python -m roomline.transport.conformance``.
+"""A server for suites that test SockJS: ``python -m roomline.transport.conformance``.
 
-It serves the endpoints that the suite expects, by the product's own classes, with applications
-that echo or close.
+It serves the endpoints that the public protocol suite and sockjs-client's own browser tests expect,
+by the product's own classes, and, if told, the files of a folder: the pages of such tests.
 """
 
 import argparse
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application as Routes
+from tornado.web import HTTPError, StaticFileHandler
 
-from roomline.core.codes import Disconnect
-from roomline.core.link import Application, Link
-from roomline.core.outbox import Encoded, Outbox
+from roomline.core.link import Application
+from roomline.transport.echoes import Amplify, Broadcast, Close, Echo, Ticker
 from roomline.transport.endpoint import Endpoint
+from roomline.transport.raw_echo import EchoEndpoint
 from roomline.transport.settings import TRANSPORTS, TransportSettings, server_limits
 
-_OUTBOX_CHARACTERS = 1_048_576
-
 SETTINGS = TransportSettings(
+    transports=TRANSPORTS,
     # The suite pretends to be pages from these, and wants a star for requests without an origin.
     allowed_origins=frozenset({"*", "test", "null", "http://asd"}),
     # It uses ids with percent-encoded characters.
@@ -31,68 +34,67 @@ SETTINGS = TransportSettings(
 )
 
 
-class EchoPeer:
-    """Sends every message back."""
+class Files(StaticFileHandler):
+    """Files of one folder; Tornado keeps to it, whatever path or link leads out."""
 
-    def __init__(self, link: Link) -> None:
-        self.outbox = Outbox(_OUTBOX_CHARACTERS)
-        self._link = link
+    def set_default_headers(self) -> None:
+        """Pages are read again each time: whoever tests changes them."""
+        self.clear_header("Server")
+        self.set_header("Cache-Control", "no-cache")
 
-    def receive(self, text: str) -> None:
-        if self.outbox.put(Encoded(text)):
-            self._link.flush()
-        else:
-            self.outbox.take()
-            self._link.close(Disconnect.SLOW.code, Disconnect.SLOW.reason)
-
-    def refuse(self, code: int, reason: str) -> None:
-        """Nothing to count."""
-
-    def gone(self) -> None:
-        """Nothing to clean up."""
-
-
-class Echo:
-    """An application that sends every message back."""
-
-    def open(self, link: Link) -> EchoPeer:
-        return EchoPeer(link)
-
-
-class Close:
-    """An application that closes every session at once."""
-
-    def open(self, link: Link) -> EchoPeer:
-        link.close(3000, "Go away!")
-        return EchoPeer(link)
+    def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
+        if "\0" in absolute_path:
+            raise HTTPError(404)  # no file has it in its name, and asking for one fails
+        return super().validate_absolute_path(root, absolute_path)
 
 
 def endpoints() -> list[Endpoint]:
-    """The endpoints of the public suite."""
+    """The endpoints of the suites."""
     without_websocket = replace(SETTINGS, transports=TRANSPORTS - {"websocket"})
     applications: list[tuple[Application, TransportSettings]] = [
         (Echo(), replace(SETTINGS, prefix="/echo")),
         (Echo(), replace(without_websocket, prefix="/disabled_websocket_echo")),
         (Echo(), replace(SETTINGS, prefix="/cookie_needed_echo", jsessionid=True)),
         (Close(), replace(SETTINGS, prefix="/close")),
+        (Amplify(), replace(SETTINGS, prefix="/amplify")),
+        (Broadcast(), replace(SETTINGS, prefix="/broadcast")),
+        (Ticker(), replace(SETTINGS, prefix="/ticker")),
     ]
-    return [Endpoint(application, settings) for application, settings in applications]
+    return [EchoEndpoint(application, settings) for application, settings in applications]
 
 
-async def serve(host: str, port: int) -> None:
-    """Serve until cancelled."""
+class Running(NamedTuple):
+    """A running server."""
+
+    port: int
+    endpoints: list[Endpoint]
+
+
+@asynccontextmanager
+async def serving(host: str, port: int, static: Path | None = None) -> AsyncIterator[Running]:
+    """Serve for a while. `static`: a folder; its files are where no endpoint is."""
     served = endpoints()
-    routes = Routes([route for endpoint in served for route in endpoint.urls])
-    server = HTTPServer(routes, **server_limits(SETTINGS))
+    routes: list[Any] = [route for endpoint in served for route in endpoint.urls]
+    if static is not None:
+        files = {"path": str(static), "default_filename": "index.html"}
+        routes.append((r"/(.*)", Files, files))
+    server = HTTPServer(Routes(routes), **server_limits(SETTINGS))
     sockets = bind_sockets(port, host)
     server.add_sockets(sockets)
-    print(f"conformance server on http://{host}:{sockets[0].getsockname()[1]}", flush=True)
     try:
-        await asyncio.Event().wait()
+        yield Running(sockets[0].getsockname()[1], served)
     finally:
         server.stop()
+        await server.close_all_connections()
         for endpoint in served:
             endpoint.close()
+
+
+async def serve(host: str, port: int, static: Path | None = None) -> None:
+    """Serve until cancelled."""
+    async with serving(host, port, static) as running:
+        print(f"conformance server on http://{host}:{running.port}", flush=True)
+        await asyncio.Event().wait()
 
 
 def main() -> None:
@@ -100,9 +102,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m roomline.transport.conformance")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=9001)
+    parser.add_argument("--static", type=Path, metavar="DIR", help="also serve the files in DIR")
     arguments = parser.parse_args()
+    static = arguments.static
+    if static is not None and not static.is_dir():
+        parser.error(f"--static takes a folder that is there, and {static} is none")
     with suppress(KeyboardInterrupt):
-        asyncio.run(serve(arguments.host, arguments.port))
+        asyncio.run(serve(arguments.host, arguments.port, static))
 
 
 if __name__ == "__main__":

@@ -1,25 +1,24 @@
 """SockJS and websocket frames as text and bytes, and messages out of what clients send."""
 
-import asyncio
 import json
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Sequence
 from json.encoder import encode_basestring
-from typing import Generic, TypeVar
 
 from roomline.core.outbox import Encoded, Outbox
+from roomline.wire import utf8_length
 
 OPEN = "o"
 HEARTBEAT = "h"
 
+# Opcodes of websocket messages.
+TEXT = 1
+BINARY = 2
+
 # What the protocol asks servers to escape beyond JSON: characters that old browsers mangle, and
 # halves of surrogate pairs, which no UTF-8 can carry.
 _ESCAPED = re.compile("[\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff\ud800-\udfff]")
-
-_JOINED_AT_MOST = 128
-
-T = TypeVar("T")
 
 
 class MalformedBody(ValueError):
@@ -42,7 +41,7 @@ def quoted(message: Encoded) -> str:
     return text
 
 
-def messages_frame(messages: list[Encoded]) -> str:
+def messages_frame(messages: Sequence[Encoded]) -> str:
     """The SockJS frame that carries these messages."""
     return f"a[{','.join(map(quoted, messages))}]"
 
@@ -52,66 +51,47 @@ def close_frame(code: int, reason: str) -> str:
     return f"c[{code},{quote(reason)}]"
 
 
-def text_frame(payload: bytes) -> bytes:
-    """A whole websocket text frame as a server sends it (RFC 6455, section 5.2)."""
-    size = len(payload)
+def script_string(frame: str) -> str:
+    """A frame as a string of a script, which nothing in an HTML page takes for a tag."""
+    return quote(frame).replace("<", "\\u003c")
+
+
+def event_data(frame: str) -> str:
+    """A frame as the data of an event. The protocol does not say so, but sockjs-client decodes the
+    data of events as it would an address, so that a percent sign must not stand for itself."""
+    return frame.replace("%", "%25")
+
+
+def data_frame(payload: bytes, opcode: int = TEXT) -> bytes:
+    """A whole websocket message as a server sends it (RFC 6455, section 5.2)."""
+    first, size = 0x80 | opcode, len(payload)
     if size < 126:
-        return struct.pack("!BB", 0x81, size) + payload
+        return struct.pack("!BB", first, size) + payload
     if size < 65_536:
-        return struct.pack("!BBH", 0x81, 126, size) + payload
-    return struct.pack("!BBQ", 0x81, 127, size) + payload
+        return struct.pack("!BBH", first, 126, size) + payload
+    return struct.pack("!BBQ", first, 127, size) + payload
 
 
 def websocket_frame(frame: str) -> bytes:
     """A SockJS frame as websocket bytes."""
-    return text_frame(frame.encode())
-
-
-def chunk(payload: bytes) -> bytes:
-    """One chunk of an HTTP/1.1 chunked response (RFC 9112, section 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(payload), payload)
+    return data_frame(frame.encode())
 
 
 def take(outbox: Outbox, limit: int) -> list[Encoded]:
-    """The first messages of the outbox that fit into `limit` characters of a frame, at least one.
+    """The first messages of the outbox that fit into `limit` bytes of a frame, at least one.
 
     What does not fit stays. The outbox must not be empty.
     """
     size = 0
     for count, message in enumerate(outbox.items):
-        size += len(quoted(message)) + 1
+        # Its bytes, and what quoting adds: most of it is ASCII, and none is counted for too little.
+        size += message.size + len(quoted(message)) - len(message.text) + 1
         if size > limit and count:
             messages = outbox.items[:count]
             del outbox.items[:count]
             outbox.size -= sum(message.size for message in messages)
             return messages
     return outbox.take()
-
-
-class Joined(Generic[T]):
-    """Frames of the same messages, built once however many sessions send them in one turn.
-
-    They are kept until the turn of the event loop is over, and so many at most.
-    """
-
-    def __init__(self, build: Callable[[str], T]) -> None:
-        self._build = build
-        self._frames: dict[tuple[Encoded, ...], T] = {}
-
-    def __call__(self, messages: list[Encoded]) -> T:
-        """What `build` makes of the SockJS frame with these messages."""
-        key = tuple(messages)  # messages compare by identity, and the key keeps them alive
-        frame = self._frames.get(key)
-        if frame is None:
-            frame = self._build(messages_frame(messages))
-            if not self._frames:
-                asyncio.get_running_loop().call_soon(self._frames.clear)
-            if len(self._frames) < _JOINED_AT_MOST:
-                self._frames[key] = frame
-        return frame
-
-    def __len__(self) -> int:
-        return len(self._frames)
 
 
 def decode_body(body: bytes) -> list[str]:
@@ -153,4 +133,4 @@ def longer_than(text: str, limit: int) -> bool:
     size = len(text)
     if size > limit or size * 4 <= limit:
         return size > limit
-    return len(text.encode(errors="surrogatepass")) > limit
+    return utf8_length(text) > limit

@@ -26,7 +26,7 @@ def origin_of(handler: RequestHandler) -> str | None:
     """The origin of the page that a request comes from; its name in early websocket versions
     was another."""
     headers = handler.request.headers
-    return headers.get("Origin") or headers.get("Sec-WebSocket-Origin")
+    return headers.get("Origin", headers.get("Sec-WebSocket-Origin"))
 
 
 def own_origin_of(handler: RequestHandler) -> str:
@@ -42,13 +42,16 @@ class Handler(PreflightHandler):
     methods: ClassVar[tuple[str, ...]] = ("GET",)
     guarded: ClassVar[bool] = True
     """Whether origins are checked: on everything but public, constant pages."""
+    varies: ClassVar[str] = "Origin"
+    """The headers that say where the page is from."""
 
     def initialize(self, server: "Endpoint") -> None:
         self.server = server
 
     def set_default_headers(self) -> None:
-        """Nobody needs to know what serves this."""
+        """Nobody needs to know what serves this, and it is what its type says."""
         self.clear_header("Server")
+        self.set_header("X-Content-Type-Options", "nosniff")
 
     def _execute(self, transforms: Any, *args: Any, **kwargs: Any) -> Any:
         # Streaming responses are written past Tornado's transforms, so there must be none.
@@ -59,8 +62,8 @@ class Handler(PreflightHandler):
         connection: Any = self.request.connection
         connection.set_body_timeout(self.server.options.body_seconds)
         if self.guarded:
-            origin, own = origin_of(self), own_origin_of(self)
-            self.set_header("Vary", "Origin")
+            origin, own = self.page(), own_origin_of(self)
+            self.set_header("Vary", self.varies)
             if not self.server.origins.admits(origin, own):
                 self.answer(403)
                 return
@@ -69,6 +72,10 @@ class Handler(PreflightHandler):
         if self.request.method not in (*self.methods, "OPTIONS"):
             self.set_header("Allow", self._allowed())
             self.answer(405)
+
+    def page(self) -> str | None:
+        """The origin of the page that speaks; None: none, it is a program."""
+        return origin_of(self)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         """A part of the request's body."""
@@ -132,6 +139,9 @@ class Handler(PreflightHandler):
     def on_connection_close(self) -> None:
         # Past sockjs-tornado's, which counts connections, wrongly.
         RequestHandler.on_connection_close(self)
+        # Handler and `ui` know each other. Tornado parts them when a response is finished, and
+        # leaves them to the garbage collector where it never is.
+        self.ui = None  # type: ignore[assignment]
 
     def check_xsrf_cookie(self) -> None:
         """Whatever the Tornado application around asks for, origins are checked here."""

@@ -2,6 +2,9 @@
 
 from collections.abc import Collection
 
+OWN_PAGES = "frame-ancestors 'self'"
+"""The policy that lets nobody else embed a page."""
+
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -46,7 +49,7 @@ class Origins:
         if self._any:
             return None
         hosts = sorted(origin for origin in self._listed if "://" in origin)
-        return " ".join(["frame-ancestors 'self'", *hosts])
+        return " ".join([OWN_PAGES, *hosts])
 
     def _trusts(self, origin: str, own: str) -> bool:
         return origin.lower() == own or origin.lower() in self._listed

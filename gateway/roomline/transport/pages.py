@@ -4,15 +4,47 @@ import json
 import secrets
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from roomline.transport.handlers import Handler
+from roomline.transport.origins import OWN_PAGES
+
+if TYPE_CHECKING:
+    from roomline.transport.endpoint import Endpoint
 
 SOCKJS_VERSION: Final = "1.6.1"
-CLIENT_PATH: Final = f"/sockjs-{SOCKJS_VERSION}.min.js"
-"""Where below the prefix the endpoint serves its own copy of sockjs-client."""
+OLD_SOCKJS_VERSION: Final = "0.3.4"
 
-_CLIENT: Final = (Path(__file__).parent / "static" / "sockjs.min.js").read_bytes()
+_STATIC: Final = Path(__file__).parent / "static"
+CLIENTS: Final = {
+    SOCKJS_VERSION: (_STATIC / "sockjs.min.js").read_bytes(),
+    OLD_SOCKJS_VERSION: (_STATIC / "sockjs-0.3.4.min.js").read_bytes(),
+}
+"""The endpoint's own copies of sockjs-client, by their versions."""
+
+
+def client_path(version: str) -> str:
+    """Where below the prefix the endpoint serves its copy of that version."""
+    return f"/sockjs-{version}.min.js"
+
+
+CLIENT_PATH: Final = client_path(SOCKJS_VERSION)
+
+FRAME_PATH: Final = "/sockjs-frame.js"
+"""Where the script of the iframe page is."""
+
+# The frame has to run exactly the version that the page around it runs, and all versions ask for
+# the same page. But each has its own form of messages between page and frame and does not
+# understand another's: so the frame runs them all, and the right one answers.
+FRAME_SCRIPT: Final = b"\n".join(
+    [
+        b"var clients = [], SockJS;",
+        *(client + b"\n;clients.push(SockJS);" for client in CLIENTS.values()),
+        b"SockJS = {bootstrap_iframe: function () {",
+        b"  for (var i = 0; i < clients.length; i++) clients[i].bootstrap_iframe();",
+        b"}};\n",
+    ]
+)
 
 _IFRAME: Final = """<!DOCTYPE html>
 <html>
@@ -43,7 +75,6 @@ class Page(Handler, ABC):
     def get(self, *args: str, **kwargs: str) -> None:
         self.cache()
         self.set_header("Content-Type", self.content_type)
-        self.set_header("X-Content-Type-Options", "nosniff")
         self.write(self.content())
 
     def head(self, *args: str, **kwargs: str) -> None:
@@ -63,13 +94,17 @@ class GreetingPage(Page):
         return "Welcome to SockJS!\n"
 
 
-class ClientScript(Page):
-    """sockjs-client, for iframes: they must run exactly the version that the page around runs."""
+class Script(Page):
+    """sockjs-client, for pages and for the frame."""
 
     content_type = "application/javascript; charset=UTF-8"
 
+    def initialize(self, server: "Endpoint", script: bytes = b"") -> None:
+        super().initialize(server)
+        self._script = script
+
     def content(self) -> str | bytes:
-        return _CLIENT
+        return self._script
 
 
 class IframePage(Page):
@@ -81,7 +116,10 @@ class IframePage(Page):
         ancestors = self.server.origins.frame_ancestors()
         if ancestors is not None:
             self.set_header("Content-Security-Policy", ancestors)
-        return _IFRAME % self.server.sockjs_url
+        if ancestors == OWN_PAGES:
+            self.set_header("X-Frame-Options", "SAMEORIGIN")  # for those that know no policy
+        options = self.server.options
+        return _IFRAME % (options.sockjs_url or options.prefix + FRAME_PATH)
 
 
 class Info(Handler):

@@ -1,5 +1,7 @@
 """xhr-polling: each response carries one frame. And the way back, which streaming shares."""
 
+from abc import abstractmethod
+
 from roomline.core.codes import Disconnect
 from roomline.core.outbox import Outbox
 from roomline.transport import framing
@@ -11,13 +13,15 @@ from roomline.transport.session import Session
 _FRAME_OVERHEAD = 4
 
 
-class XhrPolling(HttpReceiver):
-    """``xhr``: waits until there is a frame, answers with it, and the client asks again."""
+class PollingReceiver(HttpReceiver):
+    """Waits until there is a frame, answers with it, and the client asks again."""
 
-    methods = ("POST",)
-    transport = "xhr-polling"
+    @abstractmethod
+    def wrap(self, frame: str) -> str:
+        """The body of the answer that carries this frame."""
 
-    def post(self, session_id: str) -> None:
+    def start(self, session_id: str) -> None:
+        """Answer as soon as the session has something."""
         self.stick()
         self.do_not_cache()
         session = self.find_session(session_id)
@@ -41,10 +45,23 @@ class XhrPolling(HttpReceiver):
         return True
 
     def _respond(self, frame: str) -> None:
-        body = f"{frame}\n".encode()
+        body = self.wrap(frame).encode()
         self.set_header("Content-Type", "application/javascript; charset=UTF-8")
         self.set_header("Content-Length", len(body))
         self.complete(self.finish(body))
+
+
+class XhrPolling(PollingReceiver):
+    """``xhr``: the frame on a line."""
+
+    methods = ("POST",)
+    transport = "xhr-polling"
+
+    def post(self, session_id: str) -> None:
+        self.start(session_id)
+
+    def wrap(self, frame: str) -> str:
+        return f"{frame}\n"
 
 
 class XhrSend(Handler):
@@ -78,7 +95,7 @@ class XhrSend(Handler):
             self.answer(404)
             return
         try:
-            messages = framing.decode_body(bytes(self._body))
+            messages = framing.decode_body(self.payload(bytes(self._body)))
         except framing.MalformedBody as error:
             self.set_status(500)
             self.set_header("Content-Type", "text/plain; charset=UTF-8")
@@ -87,6 +104,14 @@ class XhrSend(Handler):
         if not session.on_messages(messages):
             self.answer(413)
             return
+        self.accepted()
+
+    def payload(self, body: bytes) -> bytes:
+        """The JSON in a body; raises `framing.MalformedBody`."""
+        return body
+
+    def accepted(self) -> None:
+        """Answer that the messages have been taken."""
         # Firefox takes an answer without a type for XML and complains. Tornado drops the type of
         # an empty answer when it finishes it, but not when it has been flushed before.
         self.set_status(204)

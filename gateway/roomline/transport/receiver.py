@@ -18,7 +18,7 @@ RETRY_AFTER_SECONDS = 5
 
 
 class HttpReceiver(Handler, ABC):
-    """What `xhr`, `xhr_streaming` and `eventsource` have in common."""
+    """What all requests that receive have in common."""
 
     transport: ClassVar[str]
 
@@ -40,11 +40,15 @@ class HttpReceiver(Handler, ABC):
 
     def find_session(self, session_id: str) -> Session | None:
         """The session with this id, opened if there is none. None: there are too many, and the
-        request has been answered with that."""
+        request has been answered with that; or nobody waits for an answer any more."""
+        if self.stream.closed():
+            self.on_connection_close()  # it closed before this handler was there to be told
+            return None
         session = self.server.registry.find(session_id)
         if session is not None:
             return session
         try:
+            self.server.registry.arrive(self.address)
             return self.server.open_session(session_id, self.address, lasting=True)
         except TooManySessions:
             self.set_header("Retry-After", RETRY_AFTER_SECONDS)
@@ -61,11 +65,14 @@ class HttpReceiver(Handler, ABC):
     def complete(self, written: "Future[None]") -> None:
         """The response has been finished: the session goes on when all of it has left."""
         self.active = False
-        if self.stream.closed():
+        stream = self.stream
+        if stream.writing():
+            # Tornado's own future calls it a success when the connection breaks before the end.
+            stream.write(b"").add_done_callback(self._on_written)
+        elif not written.done() or written.exception() is not None or stream.error is not None:
             self.on_connection_close()
-        elif self.stream.writing():
-            written.add_done_callback(self._on_written)
         else:
+            # It may be closed by now, for being the last response on its connection.
             self._release()
 
     @abstractmethod
@@ -79,6 +86,11 @@ class HttpReceiver(Handler, ABC):
 
     @abstractmethod
     def beat(self) -> bool: ...
+
+    def let_go(self) -> None:
+        """End the response as if it were full: the session goes on with the next request."""
+        if self.active:
+            self.beat()  # which is all that a poll can carry
 
     def abort(self) -> None:
         """Cut the connection."""

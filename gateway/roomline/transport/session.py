@@ -60,11 +60,10 @@ class PeerConnection(SockJSConnection):
     def __init__(self, application: Application, session: "Session") -> None:
         super().__init__(session)
         self._application = application
-        self._session = session
         self.peer: Peer | None = None
 
     def on_open(self, request: None) -> None:
-        self.peer = self._application.open(self._session)
+        self.peer = self._application.open(self.session)
 
     def on_message(self, text: str) -> None:
         assert self.peer is not None, "messages come after open"
@@ -74,6 +73,7 @@ class PeerConnection(SockJSConnection):
         if self.peer is not None:
             peer, self.peer = self.peer, None
             peer.gone()
+        self.session = None  # which knows this, and would wait for the garbage collector
 
 
 class Session(BaseSession):

@@ -3,8 +3,17 @@
 from dataclasses import dataclass
 from typing import Final
 
-TRANSPORTS: Final = frozenset({"websocket", "xhr-streaming", "eventsource", "xhr-polling"})
-"""The transports that can be offered, by SockJS's names."""
+TRANSPORTS: Final = frozenset(
+    {
+        *("websocket", "xhr-streaming", "eventsource", "xhr-polling"),
+        *("htmlfile", "jsonp-polling", "iframe"),
+    }
+)
+"""The transports that can be offered, by SockJS's names. ``iframe`` is a hidden frame with a page
+of the endpoint's own, which uses eventsource, htmlfile or xhr-polling from there."""
+
+DEFAULT_TRANSPORTS: Final = TRANSPORTS - {"htmlfile", "jsonp-polling"}
+"""Without those that browsers also run for pages that say nothing of themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +30,7 @@ class TransportSettings:
     which sockjs-client insists on for HTTP transports from foreign pages: list origins for those.
     """
 
-    transports: frozenset[str] = TRANSPORTS
+    transports: frozenset[str] = DEFAULT_TRANSPORTS
     raw_websocket: bool = False
     """Whether ``<prefix>/websocket`` speaks plain websocket, for programs without SockJS."""
 
@@ -31,12 +40,18 @@ class TransportSettings:
     """The longest websocket frame and POST body, which hold messages JSON-quoted (twice as long
     at worst) and, on HTTP, everything that a client gathered while its last POST was under way."""
     messages_per_body: int = 1_000
+    header_seconds: float = 60.0
+    """How long a connection may take until the head of its next request is complete."""
     body_seconds: float = 30.0
     """How long a POST body may take to arrive."""
 
     sessions: int = 10_000
     sessions_per_address: int = 2_000
     """Sessions at a time, in total and per client address (IPv6: per /64 network)."""
+    new_sessions_per_second: float = 100
+    new_sessions_burst: int = 2_000
+    """Sessions, and what costs as much, that one address may open; all together as many times
+    more as `sessions` is of `sessions_per_address`."""
     session_id: str = r"[A-Za-z0-9_-]{1,64}"
     """Regular expression of both the server and the session part of a session's path."""
 
@@ -66,6 +81,6 @@ def server_limits(settings: TransportSettings) -> dict[str, float]:
         "max_buffer_size": settings.body_bytes + 65_536,
         "max_body_size": settings.body_bytes + 65_536,
         "max_header_size": 16_384,
-        "idle_connection_timeout": 60.0,
+        "idle_connection_timeout": settings.header_seconds,
         "body_timeout": settings.body_seconds,
     }

@@ -1,7 +1,7 @@
 """xhr-streaming and eventsource: one response carries frames until its limit is reached."""
 
-import socket
 from asyncio import Future
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -9,14 +9,10 @@ from roomline.core.outbox import Outbox
 from roomline.transport import framing
 from roomline.transport.receiver import HttpReceiver
 from roomline.transport.session import Session
-from roomline.transport.writer import Writer
+from roomline.writer import PATIENCE, Writer, chunk, limit_silence
 
 if TYPE_CHECKING:
     from roomline.transport.endpoint import Endpoint
-
-# After so many heartbeats that were not taken, or not acknowledged by its machine, a client is
-# gone. The kernel alone would try for a quarter of an hour.
-_PATIENCE = 2
 
 
 class Piece(NamedTuple):
@@ -35,47 +31,49 @@ class Wrapping:
     before: bytes
     after: bytes
     chunked: bool
+    escape: Callable[[str], str]
 
     def __call__(self, frame: str) -> Piece:
-        payload = self.before + frame.encode() + self.after
-        return Piece(framing.chunk(payload) if self.chunked else payload, len(payload))
+        payload = self.before + self.escape(frame).encode() + self.after
+        return Piece(chunk(payload) if self.chunked else payload, len(payload))
 
 
 class StreamingReceiver(HttpReceiver):
-    """What the two have in common."""
+    """What streaming transports have in common."""
 
     content_type: ClassVar[str]
-    prelude: ClassVar[bytes]
+    prelude: bytes
     before: ClassVar[bytes]
     after: ClassVar[bytes]
-    _writer: Writer
+
+    @staticmethod
+    def escape(frame: str) -> str:
+        """The frame where not every character may stand for itself."""
+        return frame
 
     def initialize(self, server: "Endpoint") -> None:
         super().initialize(server)
         self._left = server.options.response_limit
-        self._wrap = Wrapping(self.before, self.after, self.request.version == "HTTP/1.1")
+        chunked = self.request.version == "HTTP/1.1"
+        self._wrap = Wrapping(self.before, self.after, chunked, self.escape)
         self._join = server.joined_pieces(self._wrap)
+        self._writer = Writer(self.stream, self._drained)
         self._unanswered = 0
 
     def start(self, session_id: str) -> None:
         """Send headers and prelude, then what the session has."""
         self.stick()
         self.do_not_cache()
-        stream = self.stream
-        if stream.closed():
-            return
         session = self.find_session(session_id)
         if session is None:
             return
+        stream = self.stream
         if not self._wrap.chunked:
             # Nothing but its end tells HTTP/1.0 clients where the response ends.
             self.request.headers.pop("Connection", None)
         self.set_header("Content-Type", self.content_type)
         stream.set_nodelay(True)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            patience = int(_PATIENCE * self.server.options.heartbeat_seconds * 1000)
-            stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
-        self._writer = Writer(stream, self._drained)
+        limit_silence(stream, PATIENCE * self.server.options.heartbeat_seconds)
         self.write(self.prelude)
         self.flush()
         self.attach(session)
@@ -96,7 +94,15 @@ class StreamingReceiver(HttpReceiver):
             self.send_control(framing.HEARTBEAT)
             return True
         self._unanswered += 1
-        return self._unanswered < _PATIENCE
+        return self._unanswered < PATIENCE
+
+    def let_go(self) -> None:
+        if not self._finished:
+            self._end()
+
+    def on_connection_close(self) -> None:
+        self._writer.end()
+        super().on_connection_close()
 
     def finish(self, chunk: Any = None) -> "Future[None]":
         finished = super().finish(chunk)
@@ -121,6 +127,7 @@ class StreamingReceiver(HttpReceiver):
             session.flush()
 
     def _end(self) -> None:
+        self._writer.end()
         self.complete(self.finish())
 
 
@@ -147,6 +154,7 @@ class EventSource(StreamingReceiver):
     prelude = b"\r\n"
     before = b"data: "
     after = b"\r\n\r\n"
+    escape = staticmethod(framing.event_data)
 
     def get(self, session_id: str) -> None:
         self.start(session_id)

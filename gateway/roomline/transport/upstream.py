@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from tornado.ioloop import PeriodicCallback
 
     class SockJSConnection:
+        session: Any
+
         def __init__(self, session: Any) -> None: ...
 
     class Stats:

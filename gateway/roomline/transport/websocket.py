@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from tornado.websocket import WebSocketHandler, WebSocketProtocol, WebSocketProtocol13
-from tornado.websocket import _WebSocketParams as WebSocketParams
+from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
 from roomline.core.codes import Disconnect
 from roomline.core.outbox import Outbox
@@ -11,9 +10,10 @@ from roomline.transport import framing
 from roomline.transport.handlers import origin_of, own_origin_of
 from roomline.transport.receiver import RETRY_AFTER_SECONDS
 from roomline.transport.registry import TooManySessions
+from roomline.transport.rfc6455 import Connection
 from roomline.transport.upstream import WebSocketTransport
-from roomline.transport.writer import Writer
 from roomline.wire import well_formed
+from roomline.writer import PATIENCE, Writer
 
 if TYPE_CHECKING:
     from roomline.transport.endpoint import Endpoint
@@ -21,47 +21,12 @@ if TYPE_CHECKING:
 
 # What of an outbox goes into one frame: larger ones leave in parts, so that not everything that
 # waits for a slow client is queued a second time below.
-_FRAME_CHARACTERS = 65_536
-# Heartbeats without any answer after which a client is gone.
-_PATIENCE = 2
+_FRAME_BYTES = 65_536
 _PING = b"\x89\x00"
 _CLOSE_REASON_BYTES = 123
-_TOO_BIG = 1009
 # 13 is RFC 6455; 7 and 8 are its drafts, spoken by browsers of 2011, which differ only in the
 # name of the Origin header.
 _VERSIONS = frozenset({"13", "8", "7"})
-
-
-class Protocol(WebSocketProtocol13):
-    """Websocket as Tornado speaks it, except that a client learns that its message is too long.
-
-    Tornado cuts such a connection at once, and what has been sent with it. Here the handler says
-    why, and what the client is still sending is read and dropped until it leaves or the time for
-    closing is over.
-    """
-
-    _dropping = False
-    _spared = False
-
-    def close(self, code: int | None = None, reason: str | None = None) -> None:
-        if code == _TOO_BIG and not self._dropping:
-            self._dropping = self._spared = True
-            handler: Any = self.handler
-            handler.on_too_long()
-        else:
-            super().close(code, reason)
-
-    def _abort(self) -> None:
-        if self._spared:  # Tornado's own, right after that close
-            self._spared = False
-        else:
-            super()._abort()
-
-    async def _receive_frame(self) -> None:
-        if self._dropping:
-            self._wire_bytes_in += len(await self.stream.read_bytes(65_536, partial=True))
-        else:
-            await super()._receive_frame()
 
 
 class WebSocket(WebSocketTransport):
@@ -70,7 +35,6 @@ class WebSocket(WebSocketTransport):
     server: "Endpoint"
     session: "Session | None"
     transport = "websocket"
-    _writer: Writer
     heartbeat = framing.websocket_frame(framing.HEARTBEAT) + _PING
 
     def initialize(self, server: "Endpoint") -> None:
@@ -78,6 +42,8 @@ class WebSocket(WebSocketTransport):
         self.active = False
         self._unanswered = 0
         self._tells = True
+        connection: Any = self.request.connection
+        self._writer = Writer(connection.stream, self._drained)
 
     # The handshake.
 
@@ -100,7 +66,7 @@ class WebSocket(WebSocketTransport):
             self._answer(403)
             return
         try:
-            self.server.registry.check(self.address)
+            self.server.registry.arrive(self.address)
         except TooManySessions:
             self.set_header("Retry-After", RETRY_AFTER_SECONDS)
             self._answer(503)
@@ -122,15 +88,13 @@ class WebSocket(WebSocketTransport):
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
         if self.request.headers.get("Sec-WebSocket-Version") not in _VERSIONS:
             return None
-        return Protocol(self, False, WebSocketParams(max_message_size=self.max_message_size))
+        return Connection(self, self.max_message_size)
 
     # What the client does.
 
     def open(self, session_id: str = "") -> None:
-        assert isinstance(self.ws_connection, Protocol)
-        stream = self.ws_connection.stream
-        stream.set_nodelay(True)
-        self._writer = Writer(stream, self._drained)
+        assert isinstance(self.ws_connection, Connection)
+        self.ws_connection.stream.set_nodelay(True)
         self.session = self.server.open_session(session_id, self.address, lasting=False)
         self.active = True
         self.session.set_handler(self)
@@ -157,11 +121,21 @@ class WebSocket(WebSocketTransport):
         if self.session is not None:
             self.session.refuse(Disconnect.MESSAGE_TOO_LONG)
 
+    def on_violation(self, code: int, reason: str) -> None:
+        """The client broke the websocket protocol, and is told so in its words alone."""
+        self.active = False
+        session, self.session = self.session, None
+        if session is not None:
+            if session.conn.peer is not None:
+                session.conn.peer.refuse(code, reason)
+            session.interrupted(self)
+
     def on_pong(self, data: bytes) -> None:
         self._unanswered = 0
 
     def on_close(self) -> None:
         self.active = False
+        self._writer.end()
         session, self.session = self.session, None
         if session is not None:
             session.interrupted(self)
@@ -176,10 +150,10 @@ class WebSocket(WebSocketTransport):
         self._write(framing.websocket_frame(frame))
 
     def send_messages(self, outbox: Outbox) -> None:
-        if outbox.size <= _FRAME_CHARACTERS:
+        if outbox.size <= _FRAME_BYTES:
             messages = outbox.take()
         else:
-            messages = framing.take(outbox, _FRAME_CHARACTERS)
+            messages = framing.take(outbox, _FRAME_BYTES)
         if len(messages) > 1:
             self._write(self.server.joined_frames(messages))
             return
@@ -197,7 +171,7 @@ class WebSocket(WebSocketTransport):
 
     def beat(self) -> bool:
         self._unanswered += 1
-        if self._unanswered > _PATIENCE:
+        if self._unanswered > PATIENCE:
             return False
         if self.active:
             self._write(self.heartbeat)
@@ -244,8 +218,8 @@ class RawWebSocket(WebSocket):
         """There are no frames but messages."""
 
     def send_messages(self, outbox: Outbox) -> None:
-        for message in framing.take(outbox, _FRAME_CHARACTERS):
-            self._write(framing.text_frame(well_formed(message.text).encode()))
+        for message in framing.take(outbox, _FRAME_BYTES):
+            self._write(framing.data_frame(well_formed(message.text).encode()))
 
     def decode(self, message: str) -> list[str]:
-        return [message] if message else []
+        return [message]

@@ -1,9 +1,29 @@
 """Bytes to one connection without waiting: straight to its socket when nothing is queued."""
 
+import socket
 from asyncio import Future
 from collections.abc import Callable
+from typing import Final
 
 from tornado.iostream import IOStream, StreamClosedError
+
+PATIENCE: Final = 2
+"""After so many heartbeats that a client does not take or answer, or that its machine does not
+acknowledge, it is gone."""
+
+
+def chunk(payload: bytes) -> bytes:
+    """One chunk of an HTTP/1.1 chunked response (RFC 9112, section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(payload), payload)
+
+
+def limit_silence(stream: IOStream, seconds: float) -> None:
+    """Let the kernel close a connection whose other machine has acknowledged nothing for so long.
+    By itself it tries for a quarter of an hour."""
+    if not hasattr(socket, "TCP_USER_TIMEOUT") or stream.closed():
+        return
+    if stream.socket.family != socket.AF_UNIX:
+        stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
 class Writer:
@@ -35,7 +55,8 @@ class Writer:
             except BlockingIOError:
                 sent = 0
             except OSError as error:
-                stream.close(exc_info=error)
+                # Without the frames, which know the stream.
+                stream.close(exc_info=error.with_traceback(None))
                 return
             if sent == len(data):
                 return
@@ -52,6 +73,11 @@ class Writer:
         """Close the connection at once, whatever is queued."""
         self._stream.close()
 
+    def end(self) -> None:
+        """The connection has ended: `drained` is not called any more, and whose method that is
+        does not wait for the garbage collector."""
+        self._drained = _ignore
+
     def _on_written(self, written: "Future[None]") -> None:
         if written.exception() is not None:
             return  # closed: the connection's reader deals with it
@@ -60,3 +86,7 @@ class Writer:
             return
         self.blocked = False
         self._drained()
+
+
+def _ignore() -> None:
+    """Who was to be told is gone."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
-from roomline.transport.writer import Writer
+from roomline.writer import Writer, chunk
 from tornado.iostream import IOStream
 
 from tests.transport.servers import until
@@ -97,3 +97,7 @@ async def test_a_stream_that_was_closed_before(pair: Pair) -> None:
     writer = Writer(pair.stream, pair.drained.clear)
     writer.write(b"hello")
     assert not writer.blocked
+
+
+def test_chunks() -> None:
+    assert chunk(b"x" * 20) == b"14\r\n" + b"x" * 20 + b"\r\n"

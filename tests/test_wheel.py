@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from roomline.transport.wheel import Wheel
+from roomline.wheel import Wheel
 
 pytestmark = pytest.mark.timeout(10)
 
