@@ -1,16 +1,20 @@
 """roomline.http.metrics: every metric is documented, and says what it should."""
 
+import asyncio
 import re
+import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
+from roomline.broker import PublishUnconfirmed
+from roomline.brokers.embedded import EmbeddedBroker
+from roomline.core.counters import Histogram
 from roomline.http.metrics import NodeCollector
 from roomline.node import Node
+from roomline.wire import Envelope
 
+from tests.docs.pages import snippet, table
 from tests.http.conftest import Api, Serve
-
-ROOT = Path(__file__).parents[2]
 
 
 class Link:
@@ -76,6 +80,19 @@ async def test_what_a_session_does_is_counted(api: Api) -> None:
     assert gone["roomline_disconnects_total[3001]"] == 1
 
 
+async def test_transports_that_failed_clients_are_counted_once_they_connect(api: Api) -> None:
+    link = Link()
+    link.open(api.node)
+    tried = '[{"transport":"websocket","reason":"unanswered","ms":4000}]'
+    connect = f'"type":"connect","version":1,"transport":{{"tried":{tried},"ms":4250}}'
+    link.peer.receive(f'{{"id":1,{connect},"client":"nobody"}}')
+    link.peer.receive(f'{{"id":2,{connect}}}')
+    link.peer.receive(f'{{"id":3,{connect}}}')
+    counted = await samples(api)
+    assert counted["roomline_transport_failures_total[unanswered][websocket]"] == 1
+    assert counted["roomline_transport_failure_seconds_total[unanswered][websocket]"] == 4
+
+
 async def test_the_process_is_measured_too(api: Api) -> None:
     assert (await samples(api))["process_resident_memory_bytes"] > 0
 
@@ -104,10 +121,93 @@ def names(node: Node) -> Iterator[str]:
         yield metric.name + suffixes.get(metric.type, "")
 
 
+async def test_the_lag_is_that_of_publications_with_a_time_since_the_node_reads_along(
+    serve: Serve,
+) -> None:
+    api = serve()
+    node = api.node
+    node.deliver(0, 1, Envelope("system.notices", b"1", time=1000))  # from before it was there
+    node.caught_up()
+    now = int(time.time() * 1000)
+    node.deliver(0, 2, Envelope("system.notices", b"2", message_id="b", time=now - 3000))
+    node.deliver(0, 3, Envelope("system.notices", b"2", message_id="b", time=now - 3000))
+    node.deliver(0, 4, Envelope("system.notices", b"3"))
+    node.deliver(0, 5, Envelope("nowhere.at.all", b"4", time=now - 3000))
+    node.deliver(0, 6, Envelope("system.notices", b"5", time=now + 60_000))
+    node.cut_off("as a test wants it")
+    node.deliver(0, 7, Envelope("system.notices", b"6", time=now - 90_000))
+    said = await samples(api)
+    counts = {
+        name: value
+        for name, value in said.items()
+        if name.startswith("roomline_delivery_lag_seconds_bucket")
+    }
+    assert list(counts.values()) == [*[1] * 10, 1, 2, 2, 2, 3, 3]
+    assert said["roomline_delivery_lag_seconds_count"] == 3
+    assert 93 <= said["roomline_delivery_lag_seconds_sum"] < 120
+    await node.start()  # what the fixture closes has been started
+
+
+async def test_how_long_a_log_has_not_been_read_to_its_end(serve: Serve) -> None:
+    api = serve()
+    behind = "roomline_behind_seconds"
+    at_first = await samples(api)
+    assert at_first[f"{behind}[rooms]"] > 0
+    assert at_first[f"{behind}[control]"] > 0
+    api.node.caught_up()
+    assert (await samples(api))[f"{behind}[rooms]"] == 0
+    api.node.cut_off("as a test wants it")
+    once = await samples(api)
+    api.node.cut_off("still")
+    again = await samples(api)
+    assert 0 < once[f"{behind}[rooms]"] < again[f"{behind}[rooms]"]
+    assert at_first[f"{behind}[control]"] < again[f"{behind}[control]"]
+    await api.node.start()
+
+
+async def test_what_waits_for_the_broker(serve: Serve) -> None:
+    waiting: list[asyncio.Future[None]] = []
+
+    class Silent(EmbeddedBroker):
+        def publish(self, envelope: Envelope) -> "asyncio.Future[None]":
+            waiting.append(asyncio.get_running_loop().create_future())
+            return waiting[-1]
+
+    api = serve(broker_class=Silent)
+    for _ in range(2):
+        api.node.publish(Envelope("system.notices", b"1"))
+    assert (await samples(api))["roomline_unconfirmed"] == 2
+    waiting[0].set_result(None)
+    waiting[1].set_exception(PublishUnconfirmed("nobody answers"))
+    said = await samples(api)
+    assert said["roomline_unconfirmed"] == 0
+    assert said["roomline_publishes_total[unconfirmed]"] == 1
+    await api.node.start()
+
+
 async def test_every_metric_is_documented_and_nothing_else(serve: Serve) -> None:
-    text = (ROOT / "docs/metrics.rst").read_text()
-    documented = re.findall(r"\* - ``(\w+)``\n", text)
+    documented = [row[0] for row in table("docs/metrics.rst", "metrics")]
     assert documented == list(names(serve().node))
+
+
+async def test_labels_and_buckets_are_documented(serve: Serve) -> None:
+    node = serve().node
+    for value in vars(node.counters).values():
+        if isinstance(value, dict):
+            value["xy"] = 1  # by one label, or as good as any pair for two
+    node._broker.reconnects = {"publisher": 1}
+    peer = Link()
+    peer.open(node)
+    rows = {row[0]: row[2] for row in table("docs/metrics.rst", "metrics")}
+    for metric, name in zip(NodeCollector(node).collect(), names(node), strict=True):
+        assert metric.samples, f"{name} has no samples here, so its labels were not looked at"
+        labels = {label for sample in metric.samples for label in sample.labels} - {"le"}
+        for label in labels:
+            assert re.search(rf"\b{label}\b", rows[name]), f"{name} by {label}"
+        buckets = [sample.labels["le"] for sample in metric.samples if "le" in sample.labels]
+        if buckets:
+            assert snippet("docs/metrics.rst", "lag-buckets").text.split() == buckets[:-1]
+            assert buckets[-1] == "+Inf"
 
 
 async def test_every_counter_of_a_node_is_exposed(serve: Serve) -> None:
@@ -117,6 +217,8 @@ async def test_every_counter_of_a_node_is_exposed(serve: Serve) -> None:
     for number, (name, value) in enumerate(sorted(vars(api.node.counters).items()), 1000):
         if isinstance(value, int):
             setattr(api.node.counters, name, number)
+        elif isinstance(value, Histogram):
+            value.observe(float(number))
         else:
             value["x"] = number
         expected.add(float(number))

@@ -10,8 +10,9 @@ class ApiError(Enum):
 
     BAD_REQUEST = (400, "bad_request", False, "the request is not one of this API")
     ROOM_INVALID = (400, "room_invalid", False, "not a well-formed room name")
-    UNAUTHORIZED = (401, "unauthorized", False, "no API token, or not one of those configured")
+    UNAUTHORIZED = (401, "unauthorized", False, "no token, or not one of those configured")
     API_OFF = (403, "api_off", False, "no API token is configured, so nobody may use the API")
+    INSPECTOR_OFF = (403, "inspector_off", False, "no inspector token is configured")
     FORBIDDEN = (403, "forbidden", False, "the room is not for clients: control steers gateways")
     NOT_FOUND = (404, "not_found", False, "there is nothing at this path")
     ROOM_UNKNOWN = (404, "room_unknown", False, "the room's namespace is not configured")
@@ -19,6 +20,7 @@ class ApiError(Enum):
     TOO_LARGE = (413, "too_large", False, "the data exceeds the size limit of a publication")
     REJECTED = (422, "rejected", False, "the broker refuses this publication for good")
     INTERNAL = (500, "internal", False, "a defect of the gateway: its log has the details")
+    TOO_MANY = (503, "too_many", True, "as many look on at this node as may")
     CATCHING_UP = (503, "catching_up", True, "the node cannot read the log up to its end now")
     UNAVAILABLE = (503, "unavailable", True, "the broker did not confirm: retry with the same key")
 

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from tornado.web import HTTPError, RequestHandler
 
+from roomline.http.bearer import Bearers
 from roomline.http.errors import ApiError, Failure
 
 _RETRY_AFTER = "1"
@@ -51,6 +52,21 @@ class Handler(RequestHandler):
         """A failure is an answer like any other: only defects are logged."""
         if not isinstance(value, Failure | HTTPError):
             super().log_exception(typ, value, tb)
+
+
+class ApiHandler(Handler):
+    """For programs that hold an API token; there is no CORS, browsers are not among them."""
+
+    api_tokens: tuple[str, ...]
+
+    def prepare(self) -> None:
+        if not self.api_tokens:
+            raise Failure(ApiError.API_OFF, "the HTTP API is off: no api_tokens are configured")
+        tokens = Bearers({str(place): token for place, token in enumerate(self.api_tokens)})
+        if tokens.holder(self.request.headers.get("Authorization", "")) is None:
+            raise Failure(
+                ApiError.UNAUTHORIZED, "the header Authorization: Bearer needs a configured token"
+            )
 
 
 class NothingHere(Handler):

@@ -1,6 +1,5 @@
 """``/api/rooms/<room>/publications``: publish into a room, and read its history."""
 
-import hmac
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,7 +11,7 @@ from roomline.core.codes import ErrorCode
 from roomline.core.messages import Count, Key
 from roomline.core.policy import Policy
 from roomline.http.errors import ApiError, Failure
-from roomline.http.handler import Handler
+from roomline.http.handler import ApiHandler
 from roomline.node import Node
 from roomline.wire import (
     CONTROL_NAMESPACE,
@@ -52,41 +51,24 @@ class PublishRequest(Struct, frozen=True, forbid_unknown_fields=True):
 _decode = msgspec.json.Decoder(PublishRequest).decode
 
 
-class Publications(Handler):
-    """For programs that hold an API token; there is no CORS, browsers are not among them."""
+class Publications(ApiHandler):
+    """Publishing and history."""
 
     def initialize(self, node: Node, policy: Policy, api_tokens: tuple[str, ...]) -> None:
+        self.api_tokens = api_tokens
         self._node = node
         self._policy = policy
-        self._tokens = [token.encode() for token in api_tokens]
-
-    def prepare(self) -> None:
-        if not self._tokens:
-            raise Failure(ApiError.API_OFF, "the HTTP API is off: no api_tokens are configured")
-        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
-        given = token.strip().encode()
-        # All are compared, each in constant time, so that timing tells nothing about any.
-        matches = [hmac.compare_digest(given, known) for known in self._tokens]
-        if scheme.lower() != "bearer" or not any(matches):
-            raise Failure(
-                ApiError.UNAUTHORIZED, "the header Authorization: Bearer needs a configured token"
-            )
 
     async def post(self, room: str) -> None:
         """Publish; answers when the broker has confirmed."""
-        self._check(room)
+        check_room(self._policy, room)
         envelope = _envelope(room, self.request.body)
-        try:
-            await self._node.publish(envelope)
-        except PublishRejected as error:
-            raise Failure(ApiError.REJECTED, str(error)) from None
-        except BrokerError as error:
-            raise Failure(ApiError.UNAVAILABLE, str(error)) from None
+        await publish(self._node, envelope)
         self.answer({"room": room}, 201)
 
     def get(self, room: str) -> None:
         """The latest publications that the node holds, oldest first."""
-        self._check(room)
+        check_room(self._policy, room)
         limit = self._limit()
         if not self._node.ready:
             raise Failure(ApiError.CATCHING_UP, f"this node is not ready: {self._node.status}")
@@ -98,16 +80,6 @@ class Publications(Handler):
                 "publications": [msgspec.Raw(text.encode()) for text in publications],
             }
         )
-
-    def _check(self, room: str) -> None:
-        if namespace_of(room) == CONTROL_NAMESPACE:
-            raise Failure(ApiError.FORBIDDEN, ApiError.FORBIDDEN.meaning)
-        try:
-            self._policy.namespace(room)
-        except ProtocolError as error:
-            unknown = error.code is ErrorCode.ROOM_UNKNOWN
-            code = ApiError.ROOM_UNKNOWN if unknown else ApiError.ROOM_INVALID
-            raise Failure(code, error.reason) from None
 
     def _limit(self) -> int:
         for name in self.request.query_arguments:
@@ -122,6 +94,28 @@ class Publications(Handler):
             raise Failure(
                 ApiError.BAD_REQUEST, f"limit is {shorten(text)}, accepted is 0 to 10000"
             ) from None
+
+
+def check_room(policy: Policy, room: str) -> None:
+    """Raise `Failure` for what is no room, or none that people publish into."""
+    if namespace_of(room) == CONTROL_NAMESPACE:
+        raise Failure(ApiError.FORBIDDEN, ApiError.FORBIDDEN.meaning)
+    try:
+        policy.namespace(room)
+    except ProtocolError as error:
+        unknown = error.code is ErrorCode.ROOM_UNKNOWN
+        code = ApiError.ROOM_UNKNOWN if unknown else ApiError.ROOM_INVALID
+        raise Failure(code, error.reason) from None
+
+
+async def publish(node: Node, envelope: Envelope) -> None:
+    """Return when the broker has confirmed; raises `Failure`."""
+    try:
+        await node.publish(envelope)
+    except PublishRejected as error:
+        raise Failure(ApiError.REJECTED, str(error)) from None
+    except BrokerError as error:
+        raise Failure(ApiError.UNAVAILABLE, str(error)) from None
 
 
 def _envelope(room: str, content: bytes) -> Envelope:
