@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,7 @@ from roomline.client import (
     Transport,
     open_connection,
 )
-from roomline.config import Settings, load
-from roomline.core.limits import NodeLimits
 from roomline.core.messages import Reconnect
-from roomline.server import make_limits, make_transport_settings
-from roomline.transport import TransportSettings
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
 from tests.support.gateway import Gateway
@@ -205,6 +200,13 @@ class TestCannotStart:
         assert "\nroomline: broker: " in "\n" + done.stderr
         assert "Traceback" not in done.stderr
 
+    def test_moderation_without_requests(self, tmp_path: Path) -> None:
+        done = run(tmp_path, NAMESPACES="calm:moderate=calm.check")
+        assert done.returncode == 2
+        assert "\nroomline: namespaces: calm has moderate, and requests is false;" in (
+            "\n" + done.stderr
+        )
+
     def test_an_address_of_rabbitmq_that_cannot_be_used(self, tmp_path: Path) -> None:
         done = run(tmp_path, BROKER="amqp://u:s3cret@127.0.0.1/vhost?heartbeat=5")
         assert done.returncode == 2
@@ -298,75 +300,6 @@ class TestStrangers:
         writer.close()
         assert (await fetch(gateway.url + "/info")).code == 200
         assert "Traceback" not in gateway.log
-
-
-class TestSettings:
-    """Values of their own for all settings, found again where they are used."""
-
-    SETTINGS = load(
-        {},
-        {
-            f"ROOMLINE_{name.upper()}": value
-            for name, value in {
-                "message_bytes": "2001",
-                "outbox_bytes": "20002",
-                "subscriptions": "103",
-                "unconfirmed": "104",
-                "commands_per_second": "105",
-                "commands_burst": "106",
-                "publications_per_second": "107",
-                "publications_burst": "108",
-                "new_rooms_per_minute": "109",
-                "new_rooms_burst": "110",
-                "connect_timeout": "111",
-                "history_bytes": "2000012",
-                "retention_seconds": "113",
-                "dedup_window": "114",
-                "prefix": "/p115",
-                "origins": "https://o116.example",
-                "transports": "websocket",
-                "sessions": "117",
-                "sessions_per_address": "118",
-                "heartbeat": "119",
-                "disconnect_delay": "120",
-                "response_limit": "5021",
-            }.items()
-        },
-    )
-
-    def test_of_the_node(self) -> None:
-        made, default = make_limits(self.SETTINGS), NodeLimits()
-        unset = {
-            field.name
-            for field in fields(NodeLimits)
-            if getattr(made, field.name) == getattr(default, field.name)
-        }
-        # Not for operators: they follow from the design.
-        assert unset == {
-            "index_entries",
-            "unreadable_timeout",
-            "waiting",
-            "waiting_bytes",
-            "waiting_timeout",
-        }
-        assert made.forget_rooms_after == self.SETTINGS.retention_seconds
-        for name in {field.name for field in fields(Settings)} & {f.name for f in fields(made)}:
-            assert getattr(made, name) == getattr(self.SETTINGS, name)
-
-    def test_of_the_endpoint(self) -> None:
-        made = make_transport_settings(self.SETTINGS)
-        assert made == TransportSettings(
-            prefix="/p115",
-            allowed_origins=frozenset({"https://o116.example"}),
-            transports=frozenset({"websocket"}),
-            message_bytes=2001,
-            body_bytes=8 * 2001,
-            sessions=117,
-            sessions_per_address=118,
-            heartbeat_seconds=119,
-            disconnect_delay=120,
-            response_limit=5021,
-        )
 
 
 @pytest.mark.slow

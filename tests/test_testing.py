@@ -1,13 +1,15 @@
 """`roomline.testing`: a real gateway in this process, and the client that waits."""
 
+import socket
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from roomline import testing
 from roomline.client import TRANSPORTS, CommandRefused, Transport
 from roomline.config import SettingsError
-from roomline.server import StartError
+from roomline.listening import StartError
 from roomline.testing import LiveGateway
 from roomline.tokens import Keyring, sign_connection
 from roomline.wire import DataTooLarge, InvalidName
@@ -72,6 +74,41 @@ def test_nothing_is_left():
     client.close()
     assert threads() <= before
     assert not log.parent.exists()
+
+
+def test_a_start_that_hangs_ends_in_time(monkeypatch: pytest.MonkeyPatch):
+    """At a broker that accepts connections and says nothing."""
+    monkeypatch.setattr(testing, "START_SECONDS", 0.5)
+    before = threads()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        gateway = LiveGateway(broker=f"amqp://127.0.0.1:{silent.getsockname()[1]}/")
+        with pytest.raises(TimeoutError, match=r"not read its log within 0\.5 seconds"):
+            gateway.start()
+    assert threads() <= before
+    gateway.stop()
+
+
+def test_a_gateway_that_cannot_be_ended_leaves_no_folder(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(testing, "START_SECONDS", 0.1)
+    monkeypatch.setattr(testing, "STOP_SECONDS", 0.1)
+    release = threading.Event()
+
+    class Stuck(LiveGateway):
+        async def _serve(self, started: threading.Event) -> None:
+            release.wait(30)
+
+    gateway = Stuck()
+    try:
+        with pytest.raises(TimeoutError, match="not read its log"):
+            gateway.start()
+        folder = Path(gateway.broker.removeprefix("embedded:")).parent
+        assert folder.name.startswith("roomline-")
+        assert not folder.exists()
+        with pytest.raises(TimeoutError, match="has not ended"):
+            gateway.stop()
+    finally:
+        release.set()
+    gateway.stop()
 
 
 def test_settings_that_are_not_accepted_are_said_before_anything_starts():

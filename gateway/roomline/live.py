@@ -8,7 +8,7 @@ from typing import Protocol
 
 from roomline.core.codec import encode
 from roomline.core.link import Link
-from roomline.core.messages import Message, Push
+from roomline.core.messages import Message, Push, TransportReport
 from roomline.core.outbox import Encoded, Outbox
 from roomline.core.session import Session
 
@@ -57,7 +57,7 @@ class Flusher:
                 live.link.flush()
             except Exception:
                 # It never should; but the others' messages must leave, whatever one link does.
-                log.exception("a link failed to write")
+                log.exception("a link failed to write", extra={"session": live.session.id})
                 overflowed.add(live)
         for live in overflowed:
             self._slow(live)
@@ -73,8 +73,11 @@ class LiveSession:
         "link",
         "outbox",
         "overflowed",
+        "report",
         "sent",
         "session",
+        "subscriptions",
+        "unanswered",
         "unconfirmed",
         "watched",
     )
@@ -91,6 +94,12 @@ class LiveSession:
         """Messages without an id that were queued to this session."""
         self.unconfirmed = 0
         """Publications that wait for the broker's confirmation."""
+        self.subscriptions = 0
+        """How many of the session's subscriptions the node has counted."""
+        self.unanswered = 0
+        """Requests that wait for their answer."""
+        self.report: TransportReport | None = None
+        """How the client says that it came to its transport."""
         self.watched = math.inf
         self.overflowed = False
         """A message did not fit: nothing after it may be sent, or the client would see a gap."""

@@ -20,6 +20,7 @@ from roomline.core.counters import Counters
 from roomline.core.limits import Allowances, NodeLimits
 from roomline.core.rooms import Rooms
 from roomline.core.session import Append
+from roomline.core.shares import Shares
 from roomline.live import LiveSession
 from roomline.wire import Envelope
 
@@ -40,6 +41,7 @@ class Publishing:
         broker: Broker,
         rooms: Rooms,
         limits: NodeLimits,
+        shares: Shares,
         counters: Counters,
         clock: Callable[[], float],
         timer: Callable[[], float],
@@ -47,52 +49,58 @@ class Publishing:
         self._broker = broker
         self._rooms = rooms
         self._limits = limits
+        self._shares = shares
         self._counters = counters
         self._clock = clock
         self._timer = timer
         self._new_rooms = Allowances(limits.new_rooms_per_minute / 60, limits.new_rooms_burst)
         self._rooms_underway: set[str] = set()
+        self.unconfirmed = 0
+        """Publications of which it is not known yet what has become."""
 
     def publish(self, envelope: Envelope) -> asyncio.Future[None]:
         """Append to the log; ends like `Broker.publish`. Gives the envelope an id and a time if
         it has none."""
+        self.unconfirmed += 1
         future = self._broker.publish(
             envelope._replace(
                 message_id=envelope.message_id or secrets.token_hex(16),
                 time=envelope.time or int(self._clock() * 1000),
             )
         )
-        future.add_done_callback(self._count)
+        future.add_done_callback(partial(self._count, envelope.room))
         return future
 
     def append(self, live: LiveSession, effect: Append, answer: Answer) -> None:
         """Publish for a client, which is told the outcome: ``published`` or an error."""
-        room = effect.envelope.room
+        room, now = effect.envelope.room, self._timer()
+        beginner = self._beginner(live, room)
         if live.unconfirmed >= self._limits.unconfirmed:
             reason = f"at most {self._limits.unconfirmed} publications may wait for confirmation"
             answer(messages.error(effect.id, ErrorCode.RATE_LIMITED, reason))
-        elif not self._may_begin(live, room):
+        elif beginner is not None and not self._new_rooms.has(beginner, now):
             reason = f"at most {self._limits.new_rooms_per_minute:g} new rooms a minute"
             answer(messages.error(effect.id, ErrorCode.RATE_LIMITED, reason))
+        elif excess := self._shares.publication(live.link.address, now):
+            reason = f"{excess} from this address, or at this node: later, or elsewhere"
+            answer(messages.error(effect.id, ErrorCode.RATE_LIMITED, reason))
         else:
+            if beginner is not None:
+                self._new_rooms.take(beginner, now)
+                self._rooms_underway.add(room)
             live.unconfirmed += 1
             future = self.publish(effect.envelope)
             future.add_done_callback(partial(self._published, live, effect.id, room, answer))
 
-    def _may_begin(self, live: LiveSession, room: str) -> bool:
-        """Whether this client may publish to a room that the log may not have yet."""
+    def _beginner(self, live: LiveSession, room: str) -> str | None:
+        """Whose allowance of new rooms a publication takes; None: the room is not a new one."""
         if self._rooms.in_log(room) or room in self._rooms_underway:
-            return True
+            return None
         principal = live.session.principal
         if principal is not None and principal.user is not None:
-            name = principal.id
-        else:
-            # Anonymous clients call themselves what they like; addresses are harder to come by.
-            name = network_of(live.link.address)
-        if not self._new_rooms.take(name, self._timer()):
-            return False
-        self._rooms_underway.add(room)
-        return True
+            return principal.id
+        # Anonymous clients call themselves what they like; addresses are harder to come by.
+        return network_of(live.link.address)
 
     def _published(
         self, live: LiveSession, id: int, room: str, answer: Answer, future: asyncio.Future[None]
@@ -109,11 +117,12 @@ class Publishing:
                 reason = "the broker has not confirmed it: try again with the same key"
                 answer(messages.error(id, ErrorCode.UNAVAILABLE, reason))
 
-    def _count(self, future: asyncio.Future[None]) -> None:
+    def _count(self, room: str, future: asyncio.Future[None]) -> None:
+        self.unconfirmed -= 1
         outcome = outcome_of(future)
         self._counters.publishes[outcome] += 1
         if outcome == "rejected":
-            log.warning("a publication was refused: %s", future.exception())
+            log.warning("a publication was refused: %s", future.exception(), extra={"room": room})
 
 
 def outcome_of(future: asyncio.Future[None]) -> str:

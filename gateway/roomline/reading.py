@@ -13,22 +13,35 @@ class Reading:
         self._timer = timer
         self._timeout = timeout
         self._lost_at: float | None = None
+        self._behind_since: float | None = timer()
 
     def reached(self) -> None:
         """All that stood in the log has been read."""
         self.caught_up = True
-        self._lost_at = None
+        self._lost_at = self._behind_since = None
 
     def lost(self) -> bool:
         """The log cannot be read for now; False: that was so before."""
         if self._lost_at is not None:
             return False
         self._lost_at = self._timer()
+        self._fall_behind()
         return True
 
     def begun_anew(self) -> None:
         """The log is read again from its beginning."""
         self.caught_up = False
+        self._fall_behind()
+
+    def _fall_behind(self) -> None:
+        if self._behind_since is None:
+            self._behind_since = self._timer()
+
+    @property
+    def behind(self) -> float:
+        """Seconds for which it was not known that the log has been read to its end; 0 when it is,
+        because what is appended then is read at once."""
+        return 0.0 if self._behind_since is None else self._timer() - self._behind_since
 
     @property
     def cut_off(self) -> bool:

@@ -108,6 +108,18 @@ async def test_a_revoked_user_is_disconnected_and_comes_back_with_a_new_token(
     assert refused["code"] == "token_revoked"
 
 
+async def test_the_push_comes_before_any_refusal_that_it_explains(node: Node) -> None:
+    """A command of the same turn of the loop in which the revocation was read."""
+    browser = await Browser(node).connect(token=token(4, "7", "club.a"))
+    await browser.ask("subscribe", room="club.a")
+    envelope = revocation_envelope(RoomRevoked("club.a", 5))._replace(publisher=PUBLISHER)
+    node.control.deliver(0, 0, envelope)
+    refused = await browser.ask("publish", room="club.a", data=1)
+    assert refused["code"] == "token_revoked"
+    [pushed] = [m for m in browser.link.received if m.get("code") == "rights_changed"]
+    assert browser.link.received.index(pushed) < browser.link.received.index(refused)
+
+
 async def test_a_rooms_revocation_ends_what_older_tokens_hold(node: Node, path: Path) -> None:
     old = await Browser(node).connect(token=token(4, "7", "club.a", "club.b"))
     new = await Browser(node).connect(token=token(5, "8", "club.a"))
@@ -124,7 +136,7 @@ async def test_a_rooms_revocation_ends_what_older_tokens_hold(node: Node, path: 
     assert old.pushes("club.a") == []
     for type, code in (("subscribe", "room_token_required"), ("history", "room_token_required")):
         assert (await old.ask(type, room="club.a"))["code"] == code
-    assert (await old.ask("publish", room="club.a", data=1))["code"] == "forbidden"
+    assert (await old.ask("publish", room="club.a", data=1))["code"] == "token_revoked"
     stale = await old.ask("subscribe", room="club.a", token=room_token(4, "club.a"))
     assert stale["code"] == "token_revoked"
 

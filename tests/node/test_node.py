@@ -68,7 +68,8 @@ class Browser:
 
     def send(self, type: str, **fields: Any) -> int:
         self._id += 1
-        self.peer.receive(json.dumps({"id": self._id, "type": type, **fields}))
+        command = {"id": self._id, "type": type, **fields}
+        self.peer.receive(json.dumps(command, ensure_ascii=False))
         return self._id
 
     async def ask(self, type: str, **fields: Any) -> dict[str, Any]:
@@ -409,6 +410,33 @@ async def test_what_is_refused_for_another_reason_is_not_counted_as_a_new_room(p
     await node.close()
 
 
+async def test_what_the_node_has_too_much_of_is_not_counted_as_a_new_room(path: Path) -> None:
+    """Nor is its room taken for one that is under way."""
+    now = [0.0]
+    limits = NodeLimits(
+        new_rooms_burst=2,
+        new_rooms_per_minute=0,
+        publications_per_second=1,
+        publications_burst=1,
+        sessions_worth=1,
+    )
+    broker = EmbeddedBroker(path, POLICY.namespaces)
+    node = Node(broker, POLICY, limits, control=control_log(path), name="n-1", timer=lambda: now[0])
+    await node.start()
+
+    async def publish(room: str) -> str:
+        answer = await (await Browser(node).connect()).ask("publish", room=room, data=1)
+        return str(answer.get("reason", answer["type"]))
+
+    too_many = "too many publications from this address, or at this node: later, or elsewhere"
+    assert [await publish(room) for room in ("chat.one", "chat.two")] == ["published", too_many]
+    now[0] = 1.0
+    assert await publish("chat.three") == "published"
+    now[0] = 2.0
+    assert await publish("chat.two") == "at most 0 new rooms a minute"
+    await node.close()
+
+
 async def test_asking_for_history_creates_no_room(node: Node) -> None:
     browser = await Browser(node).connect()
     before = len(node.rooms)
@@ -521,7 +549,7 @@ async def test_what_waits_is_bounded_in_bytes(path: Path) -> None:
     await node.start()
     browser = await Browser(node).connect()
     browser.send("subscribe", room="chat.a", since="0.999.000000000000")
-    refused = await browser.ask("publish", room="chat.a", data="x" * 1000)
+    refused = await browser.ask("publish", room="chat.a", data="щ" * 500)
     assert refused["code"] == "catching_up"
     await node.close()
 

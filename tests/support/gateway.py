@@ -10,6 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,8 @@ SETTINGS = {
     # A test's few clients do what a crowd does elsewhere.
     "COMMANDS_PER_SECOND": "100000",
     "COMMANDS_BURST": "100000",
+    "BYTES_PER_SECOND": "1000000000",
+    "BYTES_BURST": "1000000000",
     "PUBLICATIONS_PER_SECOND": "100000",
     "PUBLICATIONS_BURST": "100000",
     "NEW_ROOMS_BURST": "10000",
@@ -50,13 +53,17 @@ class Answer(NamedTuple):
 class Gateway:
     """One ``roomline serve``. All methods block, each for a bounded time."""
 
-    def __init__(self, broker: str, **settings: str) -> None:
-        """`settings` by their names in capitals, as in the environment without ``ROOMLINE_``."""
+    def __init__(self, broker: str, *, within: Sequence[str] = (), **settings: str) -> None:
+        """`settings` by their names in capitals, as in the environment without ``ROOMLINE_``.
+        `within`: a command that becomes the one behind it, somewhere else."""
         self.broker = broker
         self.url = ""
         """The SockJS endpoint."""
         self.internal = ""
-        """The address of the internal port."""
+        """The address of the internal port, with several processes that of the first."""
+        self.internals: list[str] = []
+        """Those of all processes."""
+        self._within = within
         self._settings = SETTINGS | {"BROKER": broker} | settings
         self._process: subprocess.Popen[bytes] | None = None
         self._output = tempfile.NamedTemporaryFile(prefix="gateway-", suffix=".log")  # noqa: SIM115
@@ -78,26 +85,40 @@ class Gateway:
         } | {f"ROOMLINE_{name}": value for name, value in self._settings.items()}
         begins = len(self.log)
         # setpriv becomes the gateway, and takes care that it does not outlive this process.
-        command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "roomline", "serve"]
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            sys.executable,
+            "-m",
+            "roomline",
+            "serve",
+        ]
         self._process = subprocess.Popen(
-            command,
+            [*self._within, *command],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=self._output,
         )
         line = re.compile(r"^roomline: serving (\S+), internal (\S+)$", re.MULTILINE)
-        self.url, self.internal = self._until(
+        self.url, internals = self._until(
             lambda: (match := line.search(self.log[begins:])) and match.groups(), "listen"
         )
+        self.internals = internals.split(",")
+        self.internal = self.internals[0]
         # Ports stay the same when it is started again.
         self._settings["PORT"] = self.url.rpartition("/")[0].rpartition(":")[2]
-        self._settings["INTERNAL_PORT"] = self.internal.rpartition(":")[2]
+        if len(self.internals) == 1:
+            self._settings["INTERNAL_PORT"] = self.internal.rpartition(":")[2]
         if ready:
             self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
-        self._until(lambda: self.get("/readyz").status == 200, "become ready")
+        self._until(
+            lambda: all(self.get("/readyz", at=each).status == 200 for each in self.internals),
+            "become ready",
+        )
 
     def _until(self, condition: Any, what: str) -> Any:
         deadline = time.monotonic() + START_SECONDS
@@ -149,9 +170,10 @@ class Gateway:
         )
         return int(line) * 1024
 
-    def get(self, path: str, *, token: str | None = None, body: Any = None) -> Answer:
-        """GET, or with a body POST, on the internal port; status 0 if nobody answers."""
-        request = urllib.request.Request(self.internal + path)
+    def get(self, path: str, *, token: str | None = None, body: Any = None, at: str = "") -> Answer:
+        """GET, or with a body POST, on the internal port, or on that of another process; status
+        0 if nobody answers."""
+        request = urllib.request.Request((at or self.internal) + path)
         if token is not None:
             request.add_header("Authorization", f"Bearer {token}")
         if body is not None:
@@ -167,9 +189,10 @@ class Gateway:
             return Answer(0, str(error))
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that have these labels."""
+        """The sum of a metric's samples that have these labels, of all processes."""
         total = 0.0
-        for line in self.get("/metrics").text.splitlines():
+        pages = [self.get("/metrics", at=each).text for each in self.internals]
+        for line in "\n".join(pages).splitlines():
             match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
             if match and match[1] == name:
                 found = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))

@@ -49,8 +49,11 @@ class Proxy:
 
     @classmethod
     @asynccontextmanager
-    async def to(cls, target: int | str) -> AsyncIterator[Self]:
-        """A running proxy to a loopback port, or to that of a URL."""
+    async def to(
+        cls, target: int | str, port: int = 0, *, host: str = "127.0.0.1"
+    ) -> AsyncIterator[Self]:
+        """A running proxy to a loopback port, or to that of a URL; it listens at `host`, on
+        `port` or on any."""
         proxy = cls(target if isinstance(target, int) else urlsplit(target).port or 80)
         tasks: set[asyncio.Task[None]] = set()
 
@@ -59,7 +62,7 @@ class Proxy:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        server = await asyncio.start_server(accept, host, port)
         proxy.port = server.sockets[0].getsockname()[1]
         try:
             yield proxy
@@ -70,16 +73,22 @@ class Proxy:
             await asyncio.gather(*tasks, return_exceptions=True)
             await server.wait_closed()
 
+    async def _route(self, reader: asyncio.StreamReader) -> tuple[int, bytes]:
+        """The port that a connection goes to, and what was read of it to tell."""
+        return self.target, b""
+
     async def _connection(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self.accepted += 1
         if self.refusing:
             client.transport.abort()
             return
         try:
-            upstream, server = await asyncio.open_connection("127.0.0.1", self.target)
+            port, begun = await self._route(reader)
+            upstream, server = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
             client.transport.abort()
             return
+        server.write(begun)
         self._connections[client] = server
         try:
             with suppress(OSError):

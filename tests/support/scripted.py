@@ -27,6 +27,10 @@ class Scripted:
         self.page = 1000
         self.lose = 0
         """How many pushes are counted but not sent."""
+        self.double = 0
+        """How many pushes are sent twice and counted once."""
+        self.mute = False
+        """Whether commands are not answered."""
         self.errors: dict[str, list[tuple[str, bool]]] = {}
         """For each command: errors to answer with, first to last, instead of carrying it out."""
         self.forgets = False
@@ -91,6 +95,8 @@ class _Session(SockJSConnection):  # type: ignore[misc]
         command = json.loads(text)
         self.script.commands.append(command)
         kind = command["type"]
+        if self.script.mute:
+            return
         if errors := self.script.errors.get(kind):
             code, temporary = errors.pop(0)
             reply = {"type": "error", "code": code, "reason": "scripted", "temporary": temporary}
@@ -102,7 +108,10 @@ class _Session(SockJSConnection):  # type: ignore[misc]
         self.sent += 1
         if self.script.lose:
             self.script.lose -= 1
-        else:
+            return
+        self.send(json.dumps(fields))
+        if self.script.double:
+            self.script.double -= 1
             self.send(json.dumps(fields))
 
     def _connect(self, command: Fields) -> Fields:

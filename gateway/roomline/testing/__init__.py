@@ -13,6 +13,7 @@ left when the block ends, and any number of them may run at the same time.
 """
 
 import asyncio
+import contextlib
 import tempfile
 import threading
 import time
@@ -72,11 +73,17 @@ class LiveGateway:
         self.stop()
 
     def start(self) -> None:
-        """Return when it serves and has read its log; raises `roomline.server.StartError`."""
+        """Return when it serves and has read its log.
+
+        Raises `roomline.listening.StartError`, and `TimeoutError` after `START_SECONDS`; nothing of
+        the gateway is left then.
+        """
         if self._thread is not None:
             raise RuntimeError("a live gateway is started once: make another one")
         if not self.broker:
-            self._folder = tempfile.TemporaryDirectory(prefix="roomline-")
+            self._folder = tempfile.TemporaryDirectory(
+                prefix="roomline-", ignore_cleanup_errors=True
+            )
             self.broker = f"embedded:{self._folder.name}/log.sqlite3"
         started = threading.Event()
         failure: list[BaseException] = []
@@ -91,22 +98,29 @@ class LiveGateway:
         self._thread = threading.Thread(target=run, name="roomline-gateway", daemon=True)
         self._thread.start()
         in_time = started.wait(START_SECONDS)
-        if failure:
-            self.stop()
-            raise failure[0]
+        error = failure[0] if failure else None
         if not in_time:
-            self.stop()
-            raise TimeoutError(f"the gateway has not read its log within {START_SECONDS:g} seconds")
+            late = f"the gateway has not read its log within {START_SECONDS:g} seconds"
+            error = TimeoutError(late)
+        if error is not None:
+            with contextlib.suppress(TimeoutError):  # the first error says more
+                self.stop()
+            raise error
 
     def stop(self) -> None:
-        """End it; clients are disconnected. Idempotent."""
-        if self._thread is not None:
-            self._end()
-            self._thread.join(STOP_SECONDS)
-            if self._thread.is_alive():
-                raise TimeoutError(f"the gateway has not ended within {STOP_SECONDS:g} seconds")
-        if self._folder is not None:
-            self._folder.cleanup()
+        """End it, even if it is still starting; clients are disconnected. Idempotent.
+
+        Raises `TimeoutError` if it does not end within `STOP_SECONDS`.
+        """
+        try:
+            if self._thread is not None:
+                self._end()
+                self._thread.join(STOP_SECONDS)
+                if self._thread.is_alive():
+                    raise TimeoutError(f"the gateway has not ended within {STOP_SECONDS:g} seconds")
+        finally:
+            if self._folder is not None:
+                self._folder.cleanup()
 
     def client(self, **options: Any) -> BlockingClient:
         """A client of this gateway, not connected; `options` are those of
@@ -135,15 +149,17 @@ class LiveGateway:
             log.close()
 
     async def _serve(self, started: threading.Event) -> None:
-        loop, end = asyncio.get_running_loop(), asyncio.Event()
+        loop, serving = asyncio.get_running_loop(), asyncio.current_task()
+        assert serving is not None
         gateway = Gateway(replace(self._settings, broker=self.broker))
         self.url, self.internal_url = gateway.url, gateway.internal_url
-        self._end = lambda: loop.is_closed() or loop.call_soon_threadsafe(end.set)
+        # Wherever it is: a start that hangs ends like anything else.
+        self._end = lambda: loop.is_closed() or loop.call_soon_threadsafe(serving.cancel)
         try:
             await gateway.start()
-            while not gateway.node.ready and not end.is_set():  # noqa: ASYNC110 - once in a life
+            while not gateway.node.ready:  # noqa: ASYNC110 - once in a life
                 await asyncio.sleep(0.005)
             started.set()
-            await end.wait()
+            await loop.create_future()
         finally:
             await gateway.close()
