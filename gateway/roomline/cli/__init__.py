@@ -1,4 +1,4 @@
-"""The command line: ``roomline serve | publish | tail``."""
+"""The command line: ``roomline serve | publish | tail | definitions | doctor``."""
 
 import sys
 from collections.abc import Sequence

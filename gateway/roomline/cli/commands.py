@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from roomline import __version__
+from roomline.cli.definitions import print_definitions
+from roomline.cli.doctor import doctor
 from roomline.cli.publish import publish
 from roomline.cli.tail import since, tail
 from roomline.config import Settings, SettingsError, add_flags, load
 from roomline.config.settings import CONSOLE_GROUPS
-from roomline.server import serve
+from roomline.running import serve
 from roomline.wire import KINDS
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_publish(commands)
     _add_tail(commands)
+    _add_definitions(commands)
+    _add_doctor(commands)
     return parser
 
 
@@ -112,6 +116,49 @@ def _add_tail(commands: "_Commands") -> None:
     parser.set_defaults(command=_tail)
 
 
+def _add_definitions(commands: "_Commands") -> None:
+    parser = commands.add_parser(
+        "definitions",
+        help="print what RabbitMQ has to have",
+        description="Print RabbitMQ definitions (JSON for load_definitions) for the namespaces and"
+        " the retention of the settings: exchanges, logs, queues, bindings, and the users gateway,"
+        " django, ops and monitor with no more rights than they need. The users cannot log in"
+        " before they are given passwords.",
+        epilog=_STATUSES,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--vhost", default="/", help="the virtual host (default: /)")
+    add_flags(parser, CONSOLE_GROUPS)
+    parser.set_defaults(command=_definitions)
+
+
+def _add_doctor(commands: "_Commands") -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="look for what is wrong",
+        description="Look at everything that a gateway with these settings stands on: the broker,"
+        " its user's rights, exchanges and logs, limits, clocks, and with --url the proxies before"
+        " it. Says of each finding what is so and what to do. Changes nothing. Run it where the"
+        " gateway runs, with the settings and as the user of the gateway.",
+        epilog="exit status: 0 no problem was found; 1 one was; 2 wrong arguments or settings",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--url",
+        help="the public address of the endpoint, such as https://chat.example/roomline: sessions"
+        " are opened there over each transport",
+    )
+    parser.add_argument(
+        "--console-file",
+        metavar="PATH",
+        help="a file with the address of RabbitMQ's console, http://USER:PASSWORD@HOST:PORT, of a"
+        " user with the tag monitoring: shows bindings, policies and replicas",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object in the end")
+    add_flags(parser)
+    parser.set_defaults(command=_doctor)
+
+
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
     return serve(settings)
 
@@ -128,3 +175,11 @@ def _tail(settings: Settings, options: argparse.Namespace) -> int:
         as_json=options.json,
         follow=not options.no_follow,
     )
+
+
+def _definitions(settings: Settings, options: argparse.Namespace) -> int:
+    return print_definitions(settings, options.vhost)
+
+
+def _doctor(settings: Settings, options: argparse.Namespace) -> int:
+    return doctor(settings, options.url, options.console_file, json=options.json)

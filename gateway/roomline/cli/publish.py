@@ -8,7 +8,7 @@ import time
 from roomline.broker import Broker, BrokerError, PublishUnconfirmed
 from roomline.commandline import data_from, room_from
 from roomline.config import Settings
-from roomline.server import make_broker
+from roomline.from_settings import make_broker
 from roomline.wire import (
     Envelope,
     InvalidData,

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from roomline.broker import BrokerError, Start
 from roomline.config import Settings
-from roomline.server import make_broker
+from roomline.from_settings import make_broker
 from roomline.tokens import Grants
 from roomline.wire import Envelope, InvalidName, check_room, iso_time, json_of
 
@@ -104,11 +104,11 @@ class _Printer:
 
     def cut_off(self, reason: str) -> None:
         """Reading goes on when it can."""
-        print(f"roomline: the log cannot be read for now: {_safe(reason)}", file=sys.stderr)
+        print(f"roomline: the log cannot be read for now: {safe(reason)}", file=sys.stderr)
 
     def log_reset(self, reason: str) -> None:
         """Reading goes on in the new log."""
-        print(f"roomline: the log is another one now: {_safe(reason)}", file=sys.stderr)
+        print(f"roomline: the log is another one now: {safe(reason)}", file=sys.stderr)
 
 
 def _text_line(envelope: Envelope, *, trusted: bool) -> str:
@@ -118,7 +118,7 @@ def _text_line(envelope: Envelope, *, trusted: bool) -> str:
     if not trusted:
         sender = "(operations)"
     kind = "" if envelope.kind == "message" else f" [{envelope.kind}]"
-    return _safe(f"{time} {envelope.room} {sender}{kind} {json_of(envelope.body)}")
+    return safe(f"{time} {envelope.room} {sender}{kind} {json_of(envelope.body)}")
 
 
 def _json_line(partition: int, offset: int, envelope: Envelope) -> str:
@@ -135,7 +135,7 @@ def _json_line(partition: int, offset: int, envelope: Envelope) -> str:
     return "".join(c if c.isascii() and c.isprintable() else _escape(c) for c in line)
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """`text` with everything that could steer a terminal, or hide, written as an escape."""
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
