@@ -8,15 +8,19 @@ import pytest
 import pytest_asyncio
 from roomline.client import (
     TRANSPORTS,
+    BlockingClient,
     Client,
+    ClientError,
     CommandRefused,
     ConnectionClosed,
     ConnectionFailed,
     NoAnswer,
     Subscription,
     SubscriptionEnded,
+    TokenUnavailable,
     Transport,
 )
+from roomline.client.session import WINDOW
 
 from tests.support.proxy import Proxy
 from tests.support.scripted import Scripted
@@ -98,13 +102,142 @@ async def test_a_lost_last_push_is_found_by_ping(gateway: Scripted) -> None:
         assert await take(room, 1) == ["the last one"]
 
 
-async def test_an_equal_count_moves_positions_forward(gateway: Scripted, client: Client) -> None:
+async def test_an_equal_count_moves_where_a_quiet_room_continues(
+    gateway: Scripted, client: Client
+) -> None:
     room, other = await client.subscribe(ROOM), await client.subscribe("chat.other")
-    gateway.publish("chat.other", 1)
+    for name in (ROOM, "chat.other"):
+        gateway.publish(name, 1)
     await take(other, 1)
     await client.ping()
-    assert (room.position, room.head) == ("1", None)
+    assert (room.position, room.head) == ("1", "1")
+    client.drop()
+    await until(lambda: len(gateway.received("subscribe")) == 4)
+    assert sorted(command["since"] for command in gateway.received("subscribe")[2:]) == ["2", "2"]
+    gateway.publish(ROOM, 2)
+    assert await take(room, 2) == [1, 2]
+    assert (room.recovered, room.losses) == (True, 0)
+
+
+async def test_one_that_came_twice_does_not_hide_one_that_was_lost(
+    gateway: Scripted, client: Client
+) -> None:
+    room = await client.subscribe(ROOM)
+    gateway.publish(ROOM, 1)
+    gateway.double = 1
+    gateway.publish(ROOM, 2)
+    gateway.lose = 1
+    gateway.publish(ROOM, 3)
+    await client.ping()  # the count agrees
     assert room.restarts == 0
+    gateway.publish(ROOM, 4)
+    assert await take(room, 4) == [1, 2, 3, 4]
+    assert (room.recovered, room.losses) == (True, 0)
+
+
+async def test_what_was_recovered_once_is_not_looked_for_again(
+    gateway: Scripted, client: Client
+) -> None:
+    room = await client.subscribe(ROOM)
+    gateway.lose = 1
+    gateway.publish(ROOM, 1)
+    for _ in range(5):
+        await client.ping()
+        await until(lambda: room.live)
+    assert await take(room, 1) == [1]
+    assert room.restarts == 1
+
+
+async def test_what_is_too_long_is_refused_here(gateway: Scripted, client: Client) -> None:
+    with pytest.raises(CommandRefused, match="65536") as refused:
+        await client.publish(ROOM, "x" * 65_530)
+    assert (refused.value.code, refused.value.temporary) == ("too_large", False)
+    assert gateway.received("publish") == []
+    await client.publish(ROOM, "x")
+
+
+async def test_a_storm_of_commands_goes_a_few_at_a_time(gateway: Scripted) -> None:
+    async with Client(gateway.address, answer_within=0.3, **FAST) as client:
+        gateway.mute = True
+        storm = [asyncio.create_task(client.publish(ROOM, number)) for number in range(100)]
+        await until(lambda: gateway.received("publish"))
+        await asyncio.sleep(0.1)
+        assert len(gateway.received("publish")) == WINDOW
+        gateway.mute = False
+        await asyncio.gather(*storm)
+        assert len({publication["data"] for publication in gateway.log}) == 100
+
+
+async def test_subscribing_ends_when_the_client_does(gateway: Scripted) -> None:
+    client = Client(gateway.address, **FAST)
+    await client.connect()
+    gateway.mute = True
+    waiting = asyncio.create_task(client.subscribe(ROOM))
+    await until(lambda: gateway.received("subscribe"))
+    await client.close()
+    with pytest.raises(ConnectionClosed, match="was closed"):
+        await waiting
+
+
+async def test_subscribing_takes_no_longer_than_it_may(gateway: Scripted, client: Client) -> None:
+    gateway.mute = True
+    with pytest.raises(NoAnswer, match=f"not subscribed to {ROOM} within 0.2 seconds"):
+        await client.subscribe(ROOM, within=0.2)
+
+
+async def test_a_room_that_is_no_text(client: Client) -> None:
+    with pytest.raises(ClientError, match="unsupported"):
+        await client.subscribe(object())  # type: ignore[arg-type]
+
+
+class Gone(Exception):
+    """Nobody is logged in any more."""
+
+    temporary = False
+
+
+async def test_a_token_callback_may_give_up_for_good(gateway: Scripted, client: Client) -> None:
+    def token() -> str:
+        raise Gone
+
+    with pytest.raises(TokenUnavailable, match="Gone"):
+        await client.subscribe(ROOM, token=token)
+    async with asyncio.timeout(5):
+        with pytest.raises(TokenUnavailable, match="Gone"):
+            await Client(gateway.address, token=token, **FAST).connect()
+
+
+async def test_a_token_that_is_no_text_is_asked_for_once(client: Client) -> None:
+    async def token() -> None:
+        return None
+
+    with pytest.raises(TokenUnavailable, match="gave None"):
+        await client.subscribe(ROOM, token=token)  # type: ignore[arg-type]
+
+
+async def test_the_blocking_client_says_what_was_not_confirmed(gateway: Scripted) -> None:
+    def publish() -> None:
+        with BlockingClient(gateway.address, answer_within=0.1, **FAST) as client:
+            client.publish(ROOM, 1)
+            assert [publication.data for publication in client.history(ROOM)] == [1]
+            assert client.subscribe(ROOM, since="0").next().data == 1
+            gateway.mute = True
+            client.publish(ROOM, 2, key="key-of-the-second-one", within=0.5)
+
+    with pytest.raises(NoAnswer, match="key-of-the-second-one"):
+        await asyncio.to_thread(publish)
+
+
+async def test_a_room_is_left_whatever_the_connection_does(gateway: Scripted) -> None:
+    async with Client(gateway.address, first_delay=0.5, longest_delay=0.5) as client:
+        await client.subscribe(ROOM)
+        gateway.errors["unsubscribe"] = [("not_subscribed", False)]
+        await client.unsubscribe(ROOM)
+        await client.subscribe(ROOM)
+        client.drop()
+        await until(lambda: client.state == "connecting")
+        await client.unsubscribe(ROOM)
+        assert len(gateway.received("unsubscribe")) == 1
 
 
 async def test_pages_are_asked_for_to_the_end(gateway: Scripted, client: Client) -> None:

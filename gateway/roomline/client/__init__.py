@@ -8,7 +8,7 @@
         async for publication in lobby:
             print(publication.sender, publication.data)
 
-Without an event loop, `BlockingClient` does the same with calls that wait.
+Without an event loop, `BlockingClient` does most of it with calls that wait.
 
 Three layers, each usable alone: `Client` keeps going across connections and nodes; `Session` is
 one connected session, as commands and pushes; `Connection` is one SockJS session, as texts.

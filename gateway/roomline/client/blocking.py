@@ -97,19 +97,43 @@ class BlockingClient:
             raise
 
     def subscribe(
-        self, room: str, *, history: int | None = None, token: TokenSource | None = None
+        self,
+        room: str,
+        *,
+        since: str | None = None,
+        history: int | None = None,
+        token: TokenSource | None = None,
+        within: float = ANSWER_SECONDS,
     ) -> BlockingSubscription:
         """See `Client.subscribe`."""
-        subscribing = self.client.subscribe(room, history=history, token=token)
-        return BlockingSubscription(self, self.run(subscribing))
+        subscribing = self.client.subscribe(
+            room, since=since, history=history, token=token, within=within
+        )
+        return BlockingSubscription(self, self.run(subscribing, within + ANSWER_SECONDS))
 
     def unsubscribe(self, room: str) -> None:
         """See `Client.unsubscribe`."""
         self.run(self.client.unsubscribe(room))
 
-    def publish(self, room: str, data: Any, *, key: str | None = None) -> None:
+    def publish(
+        self,
+        room: str,
+        data: Any,
+        *,
+        key: str | None = None,
+        within: float = ANSWER_SECONDS,
+    ) -> None:
         """See `Client.publish`."""
-        self.run(self.client.publish(room, data, key=key))
+        publishing = self.client.publish(room, data, key=key, within=within)
+        self.run(publishing, within + ANSWER_SECONDS)
+
+    def history(self, room: str, *, limit: int | None = None) -> list[Publication]:
+        """See `Client.history`."""
+        return self.run(self.client.history(room, limit=limit))
+
+    def request(self, name: str, data: Any = None, *, within: float = ANSWER_SECONDS) -> Any:
+        """See `Client.request`."""
+        return self.run(self.client.request(name, data, within=within), 2 * within + ANSWER_SECONDS)
 
     def close(self) -> None:
         """Leave, and end the thread. Idempotent."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import secrets
 import ssl
 from collections.abc import Mapping, Sequence
@@ -19,12 +20,16 @@ from roomline.client.errors import (
 )
 from roomline.client.session import Publication, Push, Session, publications_of
 from roomline.client.subscription import OUTDATED, Subscription, TokenSource, token_from
+from roomline.core.codes import ErrorCode
 from roomline.core.messages import Connected, Pong, Reconnect, Refreshed
 
 _log = logging.getLogger(__name__)
 
 STABLE_SECONDS = 30.0
 """A connection that lasted this long was a good one: the next one lost is retried at once."""
+
+_RIGHT_MISSING = frozenset({ErrorCode.FORBIDDEN.code, ErrorCode.TOKEN_REVOKED.code})
+"""Codes of a publish that a subscription's new beginning may mend."""
 
 State = Literal["disconnected", "connecting", "connected"]
 
@@ -81,6 +86,9 @@ class Client:
         self._ping_every = ping_every
         self._capacity = buffer
         self._next = 0
+        self._shown = 0
+        """How many tokens gateways have taken, so that each that is revoked is replaced once."""
+        self._replacing = asyncio.Lock()
         self._subscriptions: dict[str, Subscription] = {}
         self._ready: asyncio.Future[Session] | None = None
         self._failure: Exception | None = None
@@ -137,13 +145,14 @@ class Client:
         since: str | None = None,
         history: int | None = None,
         token: TokenSource | None = None,
+        within: float = 60.0,
     ) -> Subscription:
         """Subscribe to a room; a second subscription to one room takes the place of the first.
 
         `since` is a position to continue from; `history` asks for that many of the last
         publications; `token` gives the room's own token where it wants one. A room that the
         gateway subscribes by itself continues from when the session began. Raises
-        `CommandRefused` when the gateway refuses for good.
+        `CommandRefused` when the gateway refuses for good, and `NoAnswer` after `within` seconds.
         """
         if (earlier := self._subscriptions.get(room)) is not None:
             await earlier.close()
@@ -154,14 +163,23 @@ class Client:
             self, room, since=since, history=history, token=token, buffer=self._capacity
         )
         self._subscriptions[room] = subscription
-        await subscription.start()
+        await subscription.start(within)
         return subscription
 
     async def unsubscribe(self, room: str) -> None:
         """Leave a room."""
         if (subscription := self._subscriptions.get(room)) is not None:
             await subscription.close()
-        await (await self.session()).unsubscribe(room, within=self._answer_within)
+        session = self._present()
+        if session is None:
+            return  # the next one begins without
+        try:
+            await session.unsubscribe(room, within=self._answer_within)
+        except ConnectionClosed:
+            pass
+        except CommandRefused as refused:
+            if refused.code != ErrorCode.NOT_SUBSCRIBED.code:
+                raise
 
     async def publish(
         self, room: str, data: Any, *, key: str | None = None, within: float = 60.0
@@ -169,24 +187,42 @@ class Client:
         """Publish, and return when it is confirmed to be in the log.
 
         Temporary errors and lost connections are retried with the same key, by default a
-        random one, so that it stands in the log once. Raises `CommandRefused` when it is refused
-        for good, and `NoAnswer` after `within` seconds: the outcome is then unknown, and
-        publishing again with the same key is safe.
+        random one, so that it stands in the log once. While a subscription to the room begins
+        anew, which may bring the right to publish, a refusal is not the last word; where the token
+        that granted it was revoked, another one is shown once. Raises `CommandRefused` when it is
+        refused for good, `TokenUnavailable` when there is no other token for good, and `NoAnswer`
+        after `within` seconds: the outcome is then unknown, and publishing again with the same key
+        is safe.
         """
         key = key or secrets.token_hex(16)
         backoff = self.backoff()
         last: ClientError | None = None
+        renewed = False
         try:
             async with asyncio.timeout(within):
                 while True:
                     session = await self.session()
+                    following = self._subscriptions.get(room)
+                    stood, shown = following.standing if following else None, self._shown
                     try:
                         await session.publish(room, data, key=key, within=self._answer_within)
                         return
                     except CommandRefused as refused:
-                        if not refused.temporary:
-                            raise
                         last = refused
+                        missing = refused.code in _RIGHT_MISSING and following
+                        if missing and await missing.stands_anew(stood):
+                            continue  # the right may have come with it
+                        if refused.code == ErrorCode.TOKEN_REVOKED.code and self._token is not None:
+                            if shown != self._shown:
+                                continue  # another token has been shown since
+                            if renewed:
+                                raise
+                            if (hindrance := await self._show_another(shown)) is None:
+                                renewed = True
+                                continue
+                            last = hindrance
+                        elif not refused.temporary:
+                            raise
                     except ConnectionClosed as closed:
                         last = closed
                         continue  # with the next session, for which the client waits
@@ -199,9 +235,33 @@ class Client:
                 f" the last attempt met: {last}"
             ) from last
 
+    async def _show_another(self, shown: int) -> ClientError | None:
+        """Replace the token that was the last one when `shown` had been taken. What is in the way
+        for now, or None; raises what is for good."""
+        try:
+            async with self._replacing:
+                if self._shown == shown:
+                    await self.refresh()
+        except ClientError as error:
+            if _is_final(error, renewable=True):
+                raise
+            return error
+        return None
+
+    async def request(self, name: str, data: Any = None, *, within: float = 30.0) -> Any:
+        """Ask the project's handler of this name; returns what it returns.
+
+        It is sent once, as soon as there is a session. Raises `CommandRefused` when it is refused
+        or not answered within that many seconds (0.1 to 60), `ConnectionClosed` when the connection
+        is lost meanwhile, and `NoAnswer` when there is none in time. Unless a refusal is permanent,
+        the request may or may not have been carried out.
+        """
+        session = await self._soon(within)
+        return await session.request(name, data, within=within, grace=self._answer_within)
+
     async def history(self, room: str, *, limit: int | None = None) -> list[Publication]:
         """The last publications of a room, oldest first."""
-        session = await self.session()
+        session = await self._soon(self._answer_within)
         return publications_of(await session.history(room, limit=limit, within=self._answer_within))
 
     async def refresh(self, token: str | None = None) -> Refreshed:
@@ -209,16 +269,34 @@ class Client:
         token = token or await token_from(self._token)
         if token is None:
             raise ValueError("refresh needs a token: none was given and there is no callback")
-        return await (await self.session()).refresh(token, within=self._answer_within)
+        session = await self._soon(self._answer_within)
+        refreshed = await session.refresh(token, within=self._answer_within)
+        self._shown += 1
+        return refreshed
 
     async def ping(self) -> Pong:
         """Ask the gateway how far it is, and recover what turns out to be missing."""
-        return await self._ping(await self.session())
+        return await self._ping(await self._soon(self._answer_within))
 
     def drop(self) -> None:
         """Drop the connection as if the network had; the client comes back by itself."""
-        if self._ready is not None and self._ready.done() and not self._ready.exception():
-            self.abandon(self._ready.result())
+        if (session := self._present()) is not None:
+            self.abandon(session)
+
+    def _present(self) -> Session | None:
+        """The connected session, if there is one now."""
+        if self._ready is None or not self._ready.done() or self._ready.exception():
+            return None
+        session = self._ready.result()
+        return session if session.connection.closed is None else None
+
+    async def _soon(self, within: float) -> Session:
+        """As `session`, and raises `NoAnswer` after that many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                return await self.session()
+        except TimeoutError:
+            raise NoAnswer(f"not connected within {within:g} seconds: it was not sent") from None
 
     # What subscriptions need (`roomline.client.subscription.Keeper`).
 
@@ -268,18 +346,16 @@ class Client:
             began = loop.time()
             try:
                 left_in_peace = await self._one_connection()
-            except (CommandRefused, ConnectionClosed) as error:
+            except ClientError as error:
                 if _is_final(error, renewable=self._token is not None):
                     self._fail(error)
                     return
-                self._failure, left_in_peace = error, False
-            except (ConnectionFailed, NoAnswer, TokenUnavailable) as error:
                 self._failure, left_in_peace = error, False
             self._next += 1
             if loop.time() - began >= STABLE_SECONDS:
                 backoff.reset()
             if not left_in_peace:
-                _log.debug("connecting again after %s", self._failure)
+                _log.info("connecting again after %s", self._failure)
             await asyncio.sleep(backoff.next_move() if left_in_peace else backoff.next())
 
     async def _one_connection(self) -> bool:
@@ -303,6 +379,7 @@ class Client:
             )
             self.state = "connected"
             self.connections += 1
+            self._shown += 1
             assert self._ready is not None
             self._ready.set_result(session)
             background = [
@@ -365,8 +442,11 @@ class Client:
 
     async def _ping(self, session: Session) -> Pong:
         def compare(pong: Pong) -> None:
+            complete = pong.sent == session.received
+            # What was lost is recovered now, and counts no longer.
+            session.received = pong.sent
             for subscription in self._subscriptions.values():
-                if pong.sent == session.received:
+                if complete:
                     subscription.advance(pong.position)
                 elif subscription.live:
                     subscription.resubscribe()
@@ -374,19 +454,34 @@ class Client:
         return await session.ping(within=self._answer_within, on_reply=compare)
 
     async def _keep_token_fresh(self, session: Session) -> None:
-        """Refresh when three quarters of the token's life have passed."""
+        """Refresh when about four fifths of the token's life have passed: clients that came
+        together do not all ask for the next one together."""
         assert self.connected is not None
-        expires_in = self.connected.expires_in
+        expires_in: float | None = self.connected.expires_in
+        backoff = self.backoff()
         while expires_in is not None and self._token is not None:
-            await asyncio.sleep(max(1.0, expires_in * 0.75))
-            try:
-                expires_in = (await self.refresh()).expires_in
-            except (ClientError, TokenUnavailable) as error:
-                _log.warning("the token was not refreshed, trying again: %s", error)
-                expires_in = 4
+            share = random.uniform(0.7, 0.9)  # noqa: S311 - spreads load, guards nothing
+            await asyncio.sleep(max(1.0, expires_in * share))
+            while True:
+                try:
+                    expires_in = (await self.refresh()).expires_in
+                    backoff.reset()
+                    break
+                except ClientError as error:
+                    _log.warning("the token was not refreshed: %s", error)
+                    if isinstance(error, TokenUnavailable) and not error.temporary:
+                        return  # the session ends with its token
+                    await asyncio.sleep(max(1.0, backoff.next()))
 
 
-def _is_final(error: CommandRefused | ConnectionClosed, *, renewable: bool) -> bool:
-    if isinstance(error, ConnectionClosed):
-        return error.final
-    return not (error.temporary or (renewable and error.code in OUTDATED))
+def _is_final(error: ClientError, *, renewable: bool) -> bool:
+    """Whether trying again is no use; `renewable`: with another token."""
+    match error:
+        case ConnectionClosed():
+            return error.final
+        case CommandRefused():
+            return not (error.temporary or (renewable and error.code in OUTDATED))
+        case TokenUnavailable():
+            return not error.temporary
+        case _:
+            return not isinstance(error, ConnectionFailed | NoAnswer)

@@ -42,13 +42,15 @@ class ConnectionClosed(ClientError):
 
 
 class CommandRefused(ClientError):
-    """An ``error`` reply. `code` is one of `roomline.core.codes.ErrorCode`."""
+    """An ``error`` reply. `code` is one of `roomline.core.codes.ErrorCode`, `refusal` a handler's
+    own code for why it refuses."""
 
-    def __init__(self, code: str, reason: str, temporary: bool) -> None:
-        super().__init__(code, reason, temporary)
+    def __init__(self, code: str, reason: str, temporary: bool, refusal: str | None = None) -> None:
+        super().__init__(code, reason, temporary, refusal)
         self.code = code
         self.reason = reason
         self.temporary = temporary
+        self.refusal = refusal
 
     def __str__(self) -> str:
         return f"{self.code}: {self.reason}"
@@ -59,7 +61,16 @@ class NoAnswer(ClientError):
 
 
 class TokenUnavailable(ClientError):
-    """The application's token callback raised; its exception is the cause of this one."""
+    """The application's token callback raised; its exception is the cause of this one. Unless
+    `temporary`, it is not asked again."""
+
+    def __init__(self, reason: str, temporary: bool) -> None:
+        super().__init__(reason, temporary)
+        self.reason = reason
+        self.temporary = temporary
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class SubscriptionEnded(ClientError):

@@ -1,15 +1,17 @@
 """One session of the client protocol over one connection: commands and their replies, pushes."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from roomline.client.connection import Connection
 from roomline.client.errors import ClientError, CommandRefused, ConnectionClosed, NoAnswer
+from roomline.core.codes import ErrorCode
 from roomline.core.messages import (
     PROTOCOL_VERSION,
     Connected,
@@ -20,6 +22,7 @@ from roomline.core.messages import (
     Published,
     Reconnect,
     Refreshed,
+    Response,
     Subscribed,
     UnsubscribedPush,
     UnsubscribedReply,
@@ -46,6 +49,12 @@ class Publication(Struct, frozen=True, kw_only=True, tag="publication", tag_fiel
     key: str | None = None
 
 
+WINDOW: Final = 16
+"""How many commands may wait for their answer; more wait to be sent. Gateways end sessions that
+send faster than they are answered."""
+_AHEAD: Final = ("connect", "ping", "request")
+"""What waits for nobody: a request may take its handler a minute."""
+
 Push = Publication | UnsubscribedPush | Reconnect
 Reply = TypeVar("Reply", bound=Message)
 
@@ -56,6 +65,7 @@ _REPLIES: dict[str, type[Message]] = {
     "unsubscribed": UnsubscribedReply,
     "history": HistoryReply,
     "refreshed": Refreshed,
+    "response": Response,
     "pong": Pong,
     "error": Error,
 }
@@ -96,6 +106,9 @@ class Session:
         """Errors about messages whose id the gateway could not read; the first hundred."""
         self.ended = asyncio.Event()
         """Set once the session is over, after `on_closed`."""
+        self.message_bytes: int | None = None
+        """The longest command that the gateway accepts, once it has said so."""
+        self._window = asyncio.Semaphore(WINDOW)
         self._on_push = on_push
         self._on_closed = on_closed
         self._ids = count(1)
@@ -113,11 +126,31 @@ class Session:
     ) -> Reply:
         """Send a command and return its reply; `on_reply` sees it at its place in the stream.
 
-        Raises `CommandRefused`, `ConnectionClosed`, or `NoAnswer` after `within` seconds.
+        Raises `CommandRefused`, `ConnectionClosed`, or `NoAnswer` `within` seconds after it could
+        be sent: of most commands only so many go at once.
         """
+        async with contextlib.nullcontext() if kind in _AHEAD else self._window:
+            return await self._command(kind, reply, fields, within, on_reply)
+
+    async def _command(
+        self,
+        kind: str,
+        reply: type[Reply],
+        fields: dict[str, Any],
+        within: float,
+        on_reply: Callable[[Reply], None] | None,
+    ) -> Reply:
         if self.connection.closed is not None:
             raise self.connection.closed.again()
         id = next(self._ids)
+        text = msgspec.json.encode({"id": id, "type": kind, **fields})
+        if self.message_bytes is not None and len(text) > self.message_bytes:
+            # The gateway would end the session.
+            raise CommandRefused(
+                ErrorCode.TOO_LARGE.code,
+                f"{kind} takes {len(text)} bytes, the gateway accepts {self.message_bytes}",
+                temporary=False,
+            )
         answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
         def answer(message: Message | ConnectionClosed) -> None:
@@ -127,7 +160,7 @@ class Session:
                 answered.set_exception(message.again())
             elif isinstance(message, Error):
                 answered.set_exception(
-                    CommandRefused(message.code, message.reason, message.temporary)
+                    CommandRefused(message.code, message.reason, message.temporary, message.refusal)
                 )
             elif isinstance(message, reply):
                 if on_reply is not None:
@@ -139,7 +172,6 @@ class Session:
         self._pending[id] = answer
         try:
             async with asyncio.timeout(within):
-                text = msgspec.json.encode({"id": id, "type": kind, **fields})
                 await self.connection.send_text(text.decode())
                 return await answered
         except TimeoutError:
@@ -154,7 +186,9 @@ class Session:
     ) -> Connected:
         """The first command. `client` is an anonymous client's own random id."""
         fields = {"version": PROTOCOL_VERSION} | _given(token=token, client=client)
-        return await self.command("connect", Connected, fields, within=within)
+        connected = await self.command("connect", Connected, fields, within=within)
+        self.message_bytes = connected.limits.message_bytes
+        return connected
 
     async def subscribe(
         self,
@@ -190,6 +224,15 @@ class Session:
     async def refresh(self, token: str, *, within: float = 10.0) -> Refreshed:
         """Give the gateway a newer token, so that the session goes on."""
         return await self.command("refresh", Refreshed, {"token": token}, within=within)
+
+    async def request(
+        self, name: str, data: Any, *, within: float = 30.0, grace: float = 10.0
+    ) -> Any:
+        """Ask a handler once; returns its data. The gateway is to answer `within` seconds, and is
+        given up after `grace` seconds more."""
+        fields = {"name": name, "data": data, "timeout": within}
+        response = await self.command("request", Response, fields, within=within + grace)
+        return msgspec.json.decode(response.data)
 
     async def ping(
         self, *, within: float = 10.0, on_reply: Callable[[Pong], None] | None = None

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from roomline.client.backoff import Backoff
+from roomline.client.chain import Chain
 from roomline.client.errors import (
     ClientError,
     CommandRefused,
@@ -71,10 +72,6 @@ class Subscription:
         buffer: int,
     ) -> None:
         self.room = room
-        self.position = since
-        """Up to where everything of the room has been received (not: iterated over)."""
-        self.head: str | None = None
-        """The position of the room's last publication, as far as known."""
         self.recovered: bool | None = None
         """Whether the last attempt to continue from a position succeeded; None: none was made."""
         self.reason: str | None = None
@@ -85,6 +82,7 @@ class Subscription:
         """How many times it was subscribed anew, for whatever reason."""
         self.live = False
         """Whether publications arrive as they are made: subscribed, and nothing left to page."""
+        self._chain = Chain(since)
         self._keeper = keeper
         self._history = history
         self._token = token
@@ -98,8 +96,20 @@ class Subscription:
         self._arrived = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
+        self._settled = asyncio.Event()
+        """Set while it is live, and when it is over."""
         self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def position(self) -> str | None:
+        """Up to where everything of the room has been received (not: iterated over)."""
+        return self._chain.proved
+
+    @property
+    def head(self) -> str | None:
+        """The position of the room's last publication, as far as known."""
+        return self._chain.head
 
     def __aiter__(self) -> "Subscription":
         return self
@@ -124,23 +134,43 @@ class Subscription:
         """
         self._closed = True
         self.live = False
+        self._settled.set()
         self._arrived.set()
         self._keeper.forget(self)
         task, self._task = self._task, None
         if task is not None and task is not asyncio.current_task():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        self._refuse(ConnectionClosed(1000, f"the subscription to {self.room} was closed"))
 
     # What follows is for the client.
 
-    async def start(self) -> None:
-        """Run until the first ``subscribed``; raises what refuses it."""
+    async def start(self, within: float) -> None:
+        """Run until the first ``subscribed``; raises what refuses it, and `NoAnswer` after that
+        many seconds."""
         self._task = asyncio.create_task(self._run())
         try:
-            await asyncio.shield(self._first)
+            async with asyncio.timeout(within):
+                await asyncio.shield(self._first)
+        except TimeoutError:
+            await self.close()
+            raise NoAnswer(f"not subscribed to {self.room} within {within:g} seconds") from None
         except asyncio.CancelledError:
             await self.close()
             raise
+
+    @property
+    def standing(self) -> int | None:
+        """Another number each time that it is live; None while it is not."""
+        return self.restarts if self.live else None
+
+    async def stands_anew(self, stood: int | None) -> bool:
+        """Whether it began anew, or ended, after `standing` was `stood`; waits while it is about
+        to."""
+        if stood is not None and stood == self.standing:
+            return False
+        await self._settled.wait()
+        return True
 
     def push(self, push: Publication | UnsubscribedPush) -> None:
         """A push for this room, at its place in the stream."""
@@ -148,34 +178,45 @@ class Subscription:
             return  # from before a new subscription: its reply will contain this
         if isinstance(push, UnsubscribedPush):
             self._unsubscribed(push)
-        elif push.previous != self.head or len(self._buffer) >= self._capacity:
-            self._overflowed = push.previous == self.head
+        elif push.position == self.head:
+            pass  # once more
+        elif push.previous != self.head:
+            self._chain.retreat()
+            self.resubscribe()
+        elif len(self._buffer) >= self._capacity:
+            self._overflowed = True
             self.resubscribe()
         else:
             self._append(push)
-            self.position = self.head = push.position
+            self._chain.settle(push.position, push.position)
 
     def advance(self, position: str) -> None:
-        """Everything up to `position` has been received."""
+        """The log reaches to `position`, and as many messages as were sent have been received."""
         if self.live:
-            self.position = position
+            self._chain.advance(position)
 
     def resubscribe(self) -> None:
         """What arrives no longer continues what has arrived: subscribe again by position."""
         self.live = False
+        self._settled.clear()
         self._restart.set()
 
     def end(self, error: ClientError) -> None:
         """It is over for good."""
         self.live = False
+        self._settled.set()
         if self._ended is None:
             self._ended = error
-        if not self._first.done():
-            self._first.set_exception(error)
-            self._first.exception()  # `start` may be gone
+        self._refuse(error)
         self._arrived.set()
         self._keeper.forget(self)
         self._restart.set()
+
+    def _refuse(self, error: ClientError) -> None:
+        """There is no first ``subscribed``, unless there was."""
+        if not self._first.done():
+            self._first.set_exception(error)
+            self._first.exception()  # `start` may be gone
 
     def _append(self, publication: Publication) -> None:
         self._buffer.append(publication)
@@ -186,7 +227,7 @@ class Subscription:
     def _unsubscribed(self, push: UnsubscribedPush) -> None:
         if push.code == Unsubscribed.LOG_RESET.code:
             self._lost(push.code)
-            self.position = None
+            self._chain.forget()
             self.resubscribe()
         elif push.code == Unsubscribed.RIGHTS_CHANGED.code:
             self._outdated = True
@@ -201,16 +242,23 @@ class Subscription:
         self.losses += 1
 
     def _subscribed(self, reply: Subscribed) -> None:
-        for publication in publications_of(reply):
+        publications = publications_of(reply)
+        joins = self._chain.joins(publications, reply.head, more=reply.more)
+        if reply.recovered and not joins:
+            self._chain.retreat()
+            self._restart.set()  # and ask again
+            return
+        for publication in publications:
             self._append(publication)
-        self.position = reply.position
+        last = publications[-1].position if publications else self.head
+        self._chain.settle(reply.position, last if reply.more else reply.head)
         if reply.recovered:
             self.recovered, self.reason = True, None
         elif reply.recovered is False:
             self._lost(reply.reason)
         if not reply.more:
-            self.head = reply.head
             self.live = True
+            self._settled.set()
         if not self._first.done():
             self._first.set_result(None)
 
@@ -225,12 +273,13 @@ class Subscription:
                 return
             self._restart.clear()
             self.live = False  # from here on the reply counts, which contains later pushes
+            self._settled.clear()
             try:
                 if self._outdated:
                     await self._come_back(backoff)
                 reply = await session.subscribe(
                     self.room,
-                    since=self.position,
+                    since=self._chain.since,
                     # Once something was received, history would repeat it.
                     history=self._history if not self._first.done() else None,
                     token=await token_from(self._token),
@@ -250,12 +299,18 @@ class Subscription:
                 else:
                     await asyncio.sleep(backoff.next())
             except TokenUnavailable as error:
+                if not error.temporary:
+                    self.end(error)
+                    return
                 _log.warning("no token for room %s, trying again: %s", self.room, error)
                 await asyncio.sleep(backoff.next())
             except NoAnswer:
                 self._keeper.abandon(session)
             except ConnectionClosed:
                 pass  # the client has, or will have, another session; or it has ended this
+            except Exception as error:
+                _log.exception("the subscription to room %s has failed", self.room)
+                self.end(ClientError(f"the subscription to {self.room} has failed: {error!r}"))
 
     async def _come_back(self, backoff: Backoff) -> None:
         """No token from before counts any more; one that is made now may. All who follow the room
@@ -272,12 +327,17 @@ class Subscription:
 async def token_from(source: TokenSource | None) -> str | None:
     """A token from `source`, which may be a coroutine function or a plain one.
 
-    Raises `TokenUnavailable` whatever `source` raises.
+    Raises `TokenUnavailable` whatever `source` raises; it is permanent if that has an attribute
+    `temporary` that is false, or if `source` gives no text.
     """
     if source is None:
         return None
     try:
         token = source()
-        return token if isinstance(token, str) else await token
+        token = token if isinstance(token, str) else await token
     except Exception as error:
-        raise TokenUnavailable(f"the token callback raised {error!r}") from error
+        temporary = bool(getattr(error, "temporary", True))
+        raise TokenUnavailable(f"the token callback raised {error!r}", temporary) from error
+    if not isinstance(token, str):
+        raise TokenUnavailable(f"the token callback gave {token!r}, not a text", temporary=False)
+    return token
