@@ -7,8 +7,7 @@
  */
 import type { Publication } from "./messages.js";
 import type { Settings } from "./settings.js";
-/** Which publications are wanted: the latest `limit` of those before the one at a position, or up
- * to the one at a position; or of all. */
+/** Which publications are wanted: the latest `limit` of those before a position, or up to one. */
 export interface ArchiveQuery {
     readonly limit: number;
     readonly before?: string;
@@ -19,7 +18,7 @@ export interface ArchivePage {
     readonly publications: readonly Publication[];
     /** Whether there are older ones. */
     readonly more: boolean;
-    /** Whether the publication at the position is archived, so that nothing is missing behind it. */
+    /** Whether the archive has come to the position, so that nothing is missing behind it. */
     readonly complete: boolean;
 }
 /** Asks an archive. An error whose `temporary` is false means that asking again is no use. */
@@ -33,14 +32,17 @@ export interface OlderPage {
 export declare class Older {
     private readonly room;
     private readonly settings;
-    private readonly head;
+    private readonly follower;
     /** The position of the oldest publication that was told; null: none was. */
     private oldest;
     /** Counts how often what was told became void. */
     private restarts;
     private queue;
-    /** `head`: the room's last publication as a follower knows it. */
-    constructor(room: string, settings: Settings, head: () => string | null | undefined);
+    /** `follower`: where the room stands while nothing was told. */
+    constructor(room: string, settings: Settings, follower: {
+        readonly head: string | null | undefined;
+        readonly position: string | null;
+    });
     /** A publication is told. */
     told(publication: Publication): void;
     /** What was told before is void, and these are told. */

@@ -5,7 +5,7 @@ import { type Command, type Incoming } from "./messages.js";
 export interface CallOptions {
     /** Milliseconds to wait for the reply, from the moment the command is sent. */
     readonly timeout?: number;
-    /** Send at once, whatever else waits. */
+    /** Send at once, whatever else waits, and let nothing else wait for its reply. */
     readonly ahead?: boolean;
 }
 /**

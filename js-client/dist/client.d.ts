@@ -1,9 +1,10 @@
 /** The client: rooms and publishes on top of a connection that comes and goes. */
-import { type StateEvent } from "./connector.js";
+import { type StateEvent, type TransportEvent } from "./connector.js";
 import { Emitter } from "./emitter.js";
 import type { SubscribeOptions } from "./follower.js";
 import type { Limits, User } from "./messages.js";
 import { type Published } from "./publisher.js";
+import { type RequestOptions } from "./requester.js";
 import { type RoomEvents } from "./rooms.js";
 import { type Options } from "./settings.js";
 import type { ClientState } from "./states.js";
@@ -21,12 +22,14 @@ export interface ConnectedEvent {
 /** The events of every room are the client's too. */
 export interface ClientEvents extends RoomEvents {
     state: StateEvent;
+    transport: TransportEvent;
     connected: ConnectedEvent;
 }
 export declare class Roomline extends Emitter<ClientEvents> {
     private readonly settings;
     private readonly connector;
     private readonly publisher;
+    private readonly requester;
     private readonly rooms;
     private calls;
     /** `endpoints`: the URL of a gateway's SockJS endpoint, or several. Nothing is opened before
@@ -45,7 +48,8 @@ export declare class Roomline extends Emitter<ClientEvents> {
     get transport(): string | null;
     /** Connect, and stay connected until `disconnect()` or until the gateway closes for good. */
     connect(): void;
-    /** Leave. Subscriptions continue at the next `connect()`; pending publishes are rejected. */
+    /** Leave. Subscriptions continue at the next `connect()`; pending publishes and requests are
+     * rejected. */
     disconnect(): void;
     /** Subscribe now or as soon as connected. Raises an `Error` if the room has a subscription. */
     subscribe(room: string, options?: SubscribeOptions): Subscription;
@@ -56,6 +60,12 @@ export declare class Roomline extends Emitter<ClientEvents> {
      * until then retried with the same key. Rejected with a `RoomlineError`.
      */
     publish(room: string, data: unknown, options?: PublishOptions): Promise<Published>;
+    /**
+     * Ask the project's handler of this name; fulfilled with what it returns. Sent once: rejected
+     * with a `RoomlineError` when it is refused, when no answer comes in time, and when the connection
+     * is lost meanwhile; where the error is temporary, it may or may not have been carried out.
+     */
+    request(name: string, data?: unknown, options?: RequestOptions): Promise<unknown>;
     private history;
     private changed;
     private connected;

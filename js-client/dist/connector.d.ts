@@ -1,5 +1,5 @@
 /**
- * Keeping one session alive: which endpoint, when to try, when to give up.
+ * Keeping one session alive: which endpoint, by which transport, when to try, when to give up.
  *
  *     disconnected --connect()--> connecting --connected--> connected
  *          ^                       ^     `-- failed: wait, next endpoint --'|
@@ -7,6 +7,7 @@
  *          `-- disconnect(), a final close, a refusal that is not temporary, no token for good
  */
 import type { Calls } from "./calls.js";
+import type { Trial } from "./fallback.js";
 import { type RoomlineError } from "./errors.js";
 import { type Connected, type Incoming } from "./messages.js";
 import type { Settings } from "./settings.js";
@@ -21,8 +22,19 @@ export interface StateEvent {
     /** Milliseconds until the next attempt, or null. */
     readonly retryIn: number | null;
 }
+/** How this connection came about. */
+export interface TransportEvent {
+    /** SockJS's name of the transport in use. */
+    readonly transport: string | null;
+    /** The better ones that are not in use, and why. */
+    readonly tried: readonly Trial[];
+    /** Milliseconds from `connect()`, or from the loss of the last connection, to this one. */
+    readonly ms: number;
+}
 export interface ConnectorListener {
     changed(event: StateEvent): void;
+    /** Told before `connected`. */
+    routed(event: TransportEvent): void;
     connected(welcome: Connected, calls: Calls): void;
     /** There is no session now. Told before `changed`. */
     interrupted(): void;
@@ -41,11 +53,14 @@ export declare class Connector {
     welcome: Connected | null;
     private session;
     private endpoint;
+    /** When it began to seek a connection: milliseconds since the epoch. */
+    private soughtSince;
     /** Counts changes of state, to notice those that listeners make. */
     private changes;
     /** Whether the gateway has asked this session to leave. */
     private leaving;
     private stopAsking;
+    private readonly routes;
     private readonly backoff;
     private readonly retryTimer;
     private readonly stableTimer;
@@ -62,10 +77,18 @@ export declare class Connector {
     renew(done: () => void): boolean;
     private attempt;
     private open;
+    private get url();
+    private command;
+    /** Milliseconds since it began to seek a connection. */
+    private get seeking();
     private connected;
+    /** The connection has lasted. */
+    private isStable;
     /** The gateway wants this client on another node. */
     private leave;
     private ended;
+    /** What the end of a session says of its transport. True: another one is to be used. */
+    private judge;
     private giveUp;
     private moveOn;
     private wait;

@@ -72,7 +72,8 @@ export declare class Follower {
     /** The position of the room's last publication; null: it has none in the retained log;
      * undefined: not known. */
     get head(): string | null | undefined;
-    /** Whether the right to publish may still have to come, with the room token. */
+    /** Whether the right to publish may still have to come: with the room token, or with the new
+     * connection token that changed rights make necessary. */
     get awaitsAccess(): boolean;
     /** What the application wants of this room. A room that is followed already is subscribed to
      * once more: with history or from a position if that is asked for, else continued. */

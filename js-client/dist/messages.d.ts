@@ -1,4 +1,5 @@
 /** The protocol's messages as types, and what is read of an incoming text. */
+import type { Trial } from "./fallback.js";
 export declare const PROTOCOL_VERSION = 1;
 /** One publication of a room's log. */
 export interface Publication {
@@ -57,6 +58,9 @@ export interface HistoryPage {
 export interface Refreshed {
     readonly expires_in: number | null;
 }
+export interface Response {
+    readonly data: unknown;
+}
 export interface Pong {
     /** Messages without an id that were queued to this session since it began. */
     readonly sent: number;
@@ -66,6 +70,8 @@ export interface ErrorReply {
     readonly code: string;
     readonly reason: string;
     readonly temporary: boolean;
+    /** The code that a handler has given its refusal. */
+    readonly refusal?: string;
 }
 export interface UnsubscribedPush {
     readonly room: string;
@@ -81,6 +87,10 @@ export type Command = {
     version: number;
     token?: string;
     client?: string;
+    transport?: {
+        tried: readonly Trial[];
+        ms: number;
+    };
 } | {
     type: "subscribe";
     room: string;
@@ -102,6 +112,11 @@ export type Command = {
 } | {
     type: "refresh";
     token: string;
+} | {
+    type: "request";
+    name: string;
+    data: unknown;
+    timeout: number;
 } | {
     type: "ping";
 };

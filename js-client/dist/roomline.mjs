@@ -54,7 +54,10 @@ const ERRORS = {
     rate_limited: { temporary: true, meaning: "too many commands: slow down" },
     catching_up: { temporary: true, meaning: "this node has not read the log that far yet" },
     unavailable: { temporary: true, meaning: "the broker cannot be reached: try again, publish with the same key" },
-    rejected: { temporary: false, meaning: "the broker refuses this publication" },
+    rejected: { temporary: false, meaning: "the broker, or who moderates the room, refuses this publication" },
+    request_unknown: { temporary: false, meaning: "no handler has this name" },
+    request_failed: { temporary: false, meaning: "the handler refuses, or has failed" },
+    request_timeout: { temporary: true, meaning: "no answer came: the request may or may not have been carried out" },
 };
 /** Close codes. */
 const DISCONNECTS = {
@@ -66,6 +69,7 @@ const DISCONNECTS = {
     3500: { reason: "bad protocol", reconnect: false, meaning: "too many malformed messages" },
     3501: { reason: "message too long", reconnect: false, meaning: "a message exceeded the size limit" },
     3502: { reason: "flood", reconnect: false, meaning: "commands kept coming far above the rate limit" },
+    3503: { reason: "removed", reconnect: false, meaning: "an operator has ended this session" },
 };
 /** Codes of `unsubscribed` pushes. */
 const UNSUBSCRIBED = {
@@ -96,6 +100,7 @@ function failure(code, message, temporary, room = null) {
     error.temporary = temporary;
     error.room = room;
     error.key = null;
+    error.refusal = null;
     return error;
 }
 
@@ -396,6 +401,125 @@ class Refresher {
     }
 }
 
+/**
+ * Which transports to use at one endpoint: what failed, what that proves, what is left out. Values
+ * and functions of values; `routes.ts` holds them.
+ *
+ * Transports form three families, the best first. What happens to one transport of a family behind
+ * a proxy happens to all of it, so families are left out, never single transports.
+ *
+ *     from: 0 --struck--> from: 1 --struck--> from: 2 --struck--> from: 0
+ *                 `--------- what is used then delivers: proved, to be remembered
+ *
+ * A failure proves nothing against a transport by itself: the gateway may be ill. What proves it is
+ * another transport that delivers soon after. If all fail, or the endpoint cannot be reached at
+ * all, nothing is proved, and all are used again.
+ */
+const FAMILIES = [
+    ["websocket"],
+    [
+        "xhr-streaming",
+        "xdr-streaming",
+        "eventsource",
+        "iframe-eventsource",
+        "htmlfile",
+        "iframe-htmlfile",
+    ],
+    ["xhr-polling", "xdr-polling", "iframe-xhr-polling", "jsonp-polling"],
+];
+/** Everything may be used. */
+const OPEN_ROUTE = { from: 0, remembered: false, suspicions: [], strikes: 0 };
+/** Failures that a bad line or a killed gateway explain as well count when so many sessions in a
+ * row have failed like that. */
+const STRIKES = { silent: 2, cut: 3 };
+/** How soon (milliseconds) after a failure another transport must deliver to prove it. */
+const SOON = 60000;
+/** What only browsers of before cross-origin requests need. In others they fail where their better
+ * siblings did, each after its time-out. */
+const RELICS = ["iframe-eventsource", "htmlfile", "iframe-htmlfile"];
+/** What to try in a browser, unless the page says. */
+function usualTransports(hasCrossOriginRequests) {
+    const names = transportsFrom(0, null);
+    return hasCrossOriginRequests ? names.filter((name) => RELICS.indexOf(name) < 0) : names;
+}
+/** The families of which `wanted` names a transport. */
+function familiesOf(wanted) {
+    const families = FAMILIES.map((_, family) => family);
+    return families.filter((family) => FAMILIES[family].some((name) => wanted.indexOf(name) >= 0));
+}
+/** The family of a transport; -1: it is none of those that are known. */
+function familyOf(transport) {
+    for (let family = 0; family < FAMILIES.length; family++) {
+        if (FAMILIES[family].indexOf(transport) >= 0)
+            return family;
+    }
+    return -1;
+}
+/** The transports from this family on that are wanted; null: all. */
+function transportsFrom(from, wanted) {
+    const names = FAMILIES.slice(from).reduce((all, family) => all.concat(family), []);
+    return wanted ? names.filter((name) => wanted.indexOf(name) >= 0) : names;
+}
+/** The family to fall back to from a transport; -1: there is none. */
+function familyAfter(transport, families) {
+    const family = familyOf(transport);
+    const worse = family < 0 ? [] : families.filter((other) => other > family);
+    return worse.length ? worse[0] : -1;
+}
+/** A session failed after it had opened, in a way that may be its transport's fault. */
+function struck(route, trial, families, now) {
+    const strikes = route.strikes + 1;
+    const { from, remembered, suspicions } = route;
+    if (strikes < (STRIKES[trial.reason] || 1))
+        return { from, remembered, suspicions, strikes };
+    const next = familyAfter(trial.transport, families);
+    // All have failed; or what is remembered is of another network than this, and all may deliver.
+    if (next < 0 || remembered)
+        return OPEN_ROUTE;
+    return {
+        from: next,
+        remembered,
+        suspicions: recent(suspicions, now).concat([{ trial, at: now }]),
+        strikes: 0,
+    };
+}
+/** Whether there is anything to find out yet: else the route is what the browser remembers. */
+function isOpenQuestion({ suspicions, strikes }, now) {
+    return strikes > 0 || recent(suspicions, now).length > 0;
+}
+/** A session ended in a way that shows its transport to deliver. */
+function acquitted({ from, remembered, suspicions }) {
+    return { from, remembered, suspicions, strikes: 0 };
+}
+/** What is not in use, while `transport` delivers: suspicions, what SockJS has just tried in
+ * vain, and what the browser remembers. */
+function leftOut(route, tried, families, wanted) {
+    const skipped = route.remembered ? families.filter((family) => family < route.from) : [];
+    const remembered = skipped.map((family) => {
+        const names = FAMILIES[family].filter((name) => wanted.indexOf(name) >= 0);
+        return { transport: names[0], reason: "remembered", ms: 0 };
+    });
+    return remembered.concat(route.suspicions.map(({ trial }) => trial), tried);
+}
+/**
+ * Whether something newly failed that is proved by `transport`, which delivers. `tried`: what
+ * SockJS has just tried in vain. `stable`: it has delivered for so long that it would have shown
+ * faults that take their time.
+ */
+function proves(route, transport, tried, stable, now) {
+    const family = familyOf(transport);
+    const suspects = recent(route.suspicions, now).filter(({ trial }) => stable || isQuick(trial));
+    const better = ({ transport: other }) => familyOf(other) < family;
+    return tried.some(better) || suspects.some(({ trial }) => better(trial));
+}
+/** The faults that a transport of the next family would have shown already. */
+function isQuick({ reason }) {
+    return reason === "unanswered";
+}
+function recent(suspicions, now) {
+    return suspicions.filter(({ at }) => Math.abs(now - at) <= SOON);
+}
+
 /** A dictionary whose keys may be any text, `__proto__` included, in engines without Map. */
 class Table {
     constructor() {
@@ -419,6 +543,119 @@ class Table {
     /** The values at this moment, in the order in which their keys came. */
     values() {
         return Object.keys(this.entries).map((name) => this.entries[name]);
+    }
+}
+
+/** The way to each endpoint, and what the browser remembers of it from page to page. */
+
+
+const PREFIX = "roomline.transport:";
+/** The first time a failure is remembered for this part of the longest time; each time that it is
+ * met again, for twice as long. */
+const FIRST_SHARE = 8;
+class Routes {
+    constructor(settings) {
+        this.settings = settings;
+        this.routes = new Table();
+        const { environment, sockjs } = settings;
+        const { transports } = sockjs;
+        const listed = typeof transports === "string" ? [transports] : transports || [];
+        this.chosen = listed.length > 0;
+        this.wanted = this.chosen ? listed : usualTransports(environment.hasCrossOriginRequests());
+        this.families = familiesOf(this.wanted);
+    }
+    /** What SockJS may use at an endpoint that is about to be tried; null: what it has been told
+     * by the page. */
+    begin(endpoint) {
+        let route = this.at(endpoint);
+        if (!isOpenQuestion(route, this.settings.environment.now())) {
+            route = this.recall(endpoint);
+            this.routes.set(endpoint, route);
+        }
+        const asTold = route.from === 0 && (this.chosen || !this.settings.fallback);
+        return asTold ? null : transportsFrom(route.from, this.wanted);
+    }
+    /** Whether there is anything to fall back to from a transport. */
+    canLeave(transport) {
+        if (!this.settings.fallback || transport === null)
+            return false;
+        return familyAfter(transport, this.families) >= 0;
+    }
+    /** What is not in use at an endpoint, and why; `tried`: what SockJS has just tried in vain. */
+    leftOut(endpoint, tried) {
+        return leftOut(this.at(endpoint), tried, this.families, this.wanted);
+    }
+    /** A transport delivers, after `tried` have failed. `stable`: and has done so for a while. */
+    delivers(endpoint, transport, tried, stable) {
+        const { fallback, environment } = this.settings;
+        if (!fallback)
+            return;
+        const now = environment.now();
+        const memory = this.load(endpoint);
+        const family = familyOf(transport);
+        if (proves(this.at(endpoint), transport, tried, stable, now)) {
+            const times = memory && memory.from === family ? memory.times + 1 : 1;
+            const share = Math.min(1, Math.pow(2, times - 1) / FIRST_SHARE);
+            this.save(endpoint, { from: family, until: now + share * fallback.remember, times });
+            this.routes.set(endpoint, this.recall(endpoint));
+        }
+        else if (memory && family >= 0 && family < memory.from) {
+            this.save(endpoint, null);
+        }
+    }
+    /** A session failed after it had opened, and its transport may be at fault. True: it is left
+     * out from now on. */
+    strike(endpoint, trial) {
+        if (!this.settings.fallback)
+            return false;
+        const route = struck(this.at(endpoint), trial, this.families, this.settings.environment.now());
+        this.routes.set(endpoint, route);
+        if (route === OPEN_ROUTE)
+            this.save(endpoint, null);
+        return route.from > familyOf(trial.transport);
+    }
+    /** A session ended in a way that shows its transport to deliver. */
+    acquit(endpoint) {
+        this.routes.set(endpoint, acquitted(this.at(endpoint)));
+    }
+    /** No session was opened. `tried`: whether any transport was: then it was wrong, or is by now,
+     * to leave others out. Else the endpoint cannot be reached, which says nothing. */
+    unreached(endpoint, tried) {
+        if (tried && this.at(endpoint).from)
+            this.save(endpoint, null);
+        this.routes.set(endpoint, OPEN_ROUTE);
+    }
+    at(endpoint) {
+        return this.routes.get(endpoint) || OPEN_ROUTE;
+    }
+    recall(endpoint) {
+        const { fallback, environment } = this.settings;
+        const memory = this.load(endpoint);
+        if (!fallback || !memory)
+            return OPEN_ROUTE;
+        const left = memory.until - environment.now();
+        const usable = this.families.indexOf(memory.from) >= 0;
+        // Longer than anything is remembered: the clock was set back.
+        if (!usable || left <= 0 || left > fallback.remember)
+            return OPEN_ROUTE;
+        return { from: memory.from, remembered: true, suspicions: [], strikes: 0 };
+    }
+    load(endpoint) {
+        let memory;
+        try {
+            memory = JSON.parse(this.settings.environment.load(PREFIX + endpoint) || "null");
+        }
+        catch (_a) {
+            return null;
+        }
+        // Others write there, too.
+        const sound = memory &&
+            [memory.from, memory.until, memory.times].every((n) => typeof n === "number" && n > 0);
+        return sound ? memory : null;
+    }
+    save(endpoint, memory) {
+        const text = memory && JSON.stringify(memory);
+        this.settings.environment.save(PREFIX + endpoint, text);
     }
 }
 
@@ -450,8 +687,8 @@ function utf8Length(text) {
 
 
 
-/** How many commands may be without a reply. The rest waits here, so that a client with many
- * rooms that comes back is no flood. */
+/** How many commands may be without a reply, those ahead of others aside. The rest waits here, so
+ * that a client with many rooms that comes back is no flood. */
 const WINDOW = 16;
 /**
  * Each call ends exactly once: `done` with its reply, or `fail` with the gateway's error,
@@ -480,8 +717,8 @@ class Calls {
             return;
         }
         const timeout = options.timeout === undefined ? this.replyTimeout : options.timeout;
-        const call = { command, timeout, done, fail };
-        if (options.ahead)
+        const call = { command, timeout, ahead: options.ahead === true, done, fail };
+        if (call.ahead)
             this.transmit(call);
         else {
             this.waiting.push(call);
@@ -498,7 +735,10 @@ class Calls {
         this.forget(id);
         if (message.type === "error") {
             const reply = message;
-            entry.call.fail(failure(reply.code, reply.reason, reply.temporary, roomOf(entry.call.command)));
+            const { code, reason, temporary, refusal } = reply;
+            const error = failure(code, reason, temporary, roomOf(entry.call.command));
+            error.refusal = refusal === undefined ? null : refusal;
+            entry.call.fail(error);
         }
         else {
             entry.call.done(message);
@@ -540,21 +780,26 @@ class Calls {
             this.fillWindow();
         });
         this.unanswered.set(String(id), { call, timer });
-        this.unansweredCount += 1;
+        if (!call.ahead)
+            this.unansweredCount += 1;
         timer.start(call.timeout);
         this.write(text);
     }
     forget(id) {
-        this.unanswered.get(id).timer.stop();
+        const { call, timer } = this.unanswered.get(id);
+        timer.stop();
         this.unanswered.remove(id);
-        this.unansweredCount -= 1;
+        if (!call.ahead)
+            this.unansweredCount -= 1;
     }
 }
 function roomOf(command) {
     return "room" in command ? command.room : null;
 }
 
-/** sockjs-client, reduced to what a session needs: open, send, close, and no late surprises. */
+/** sockjs-client, reduced to what a session needs: open, send, close, which transports it tried, and
+ * no late surprises. */
+
 /** SockJS gives up on a transport after a few of its measured round trips, 600 ms on a fast line:
  * a gateway that stalls for longer would push clients off websocket. */
 const SOCKJS_TIMEOUT = 3000;
@@ -566,22 +811,52 @@ function globalSockJS() {
     return SockJS;
 }
 class Transport {
-    /** Raises what `SockJS` raises for a URL that it does not accept. */
-    constructor(SockJSClass, url, options, listener) {
+    /** `only`: the transports that SockJS may use, null: what it likes. Raises what `SockJS` raises
+     * for a URL that it does not accept. */
+    constructor(SockJSClass, url, options, only, now, listener) {
+        this.now = now;
+        /** SockJS's name of it once it is open, and from then on; null: none. SockJS forgets it when it
+         * closes. */
+        this.name = null;
+        /** What SockJS has begun to try, and when. */
+        this.begun = [];
+        /** Whether the last one of them has opened; else it has failed when SockJS closes. */
+        this.open = false;
+        this.openedAt = 0;
+        this.closedAt = 0;
         const merged = { timeout: SOCKJS_TIMEOUT };
         for (const name of Object.keys(options))
             merged[name] = options[name];
+        if (only)
+            merged.transports = only;
+        merged.transportOptions = this.watched(options.transportOptions);
         this.socket = new SockJSClass(url, null, merged);
-        this.socket.onopen = () => listener.opened();
+        this.socket.onopen = () => {
+            this.open = true;
+            this.openedAt = now();
+            this.name = this.socket.transport || null;
+            listener.opened();
+        };
         this.socket.onmessage = (event) => listener.received(event.data);
         this.socket.onclose = (event) => {
+            this.closedAt = now();
             this.silence();
             listener.closed(event.code, event.reason);
         };
     }
-    /** SockJS's name of it, or null. */
-    get name() {
-        return this.socket.transport || null;
+    /** What SockJS has tried in vain, in that order. */
+    get tried() {
+        const failed = this.open ? this.begun.slice(0, -1) : this.begun;
+        return failed.map(({ transport, at }, i) => {
+            const next = this.begun[i + 1];
+            const ms = Math.max(0, (next ? next.at : this.closedAt) - at);
+            return { transport, reason: "unopened", ms };
+        });
+    }
+    /** Milliseconds that the one that is open took for that. */
+    get opening() {
+        const last = this.begun[this.begun.length - 1];
+        return last ? this.openedAt - last.at : 0;
     }
     send(text) {
         this.socket.send(text);
@@ -590,6 +865,19 @@ class Transport {
     close() {
         this.silence();
         this.socket.close();
+    }
+    /** The options of each transport. SockJS looks them up when it begins to try that transport,
+     * which is how one learns that it does. */
+    watched(options = {}) {
+        const watched = {};
+        for (const transport of transportsFrom(0, null)) {
+            const get = () => {
+                this.begun.push({ transport, at: this.now() });
+                return options[transport];
+            };
+            Object.defineProperty(watched, transport, { get, enumerable: true });
+        }
+        return watched;
     }
     silence() {
         this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
@@ -602,27 +890,55 @@ class Transport {
 
 
 
+/** Close codes from here on are the gateway's own decision; SockJS and lost lines give others. */
+const FIRST_DECIDED = 3000;
+/** Timers that fire this late (milliseconds) show that the machine or the page was asleep. */
+const ASLEEP = 2000;
+/** On a slow line all takes long, opening too: how many times that a round trip may take. */
+const SLOW_LINE = 3;
+/** A gateway that opens a transport within this time (milliseconds) is not too busy to open
+ * others. */
+const PROMPT = 1000;
+/** How many pongs in a row must come late. */
+const LATE_PONGS = 2;
 class Session {
-    constructor(settings, listener) {
+    /** `canLeave`: whether there is another transport to turn to when this one does not deliver. */
+    constructor(settings, canLeave, listener) {
         this.settings = settings;
+        this.canLeave = canLeave;
         this.listener = listener;
         this.transport = null;
         this.over = false;
         /** Messages without an id so far, as the gateway counts them in `sent`. */
         this.received = 0;
+        /** When it began, opened and connected: milliseconds since the epoch; 0: not yet. */
+        this.begunAt = 0;
+        this.openedAt = 0;
+        this.connectedAt = 0;
+        /** Whether anything came through. */
+        this.heard = false;
+        /** How many pongs in a row came late. */
+        this.latePongs = 0;
         const { environment, timeouts } = settings;
         this.calls = new Calls(environment, timeouts.reply, (text) => this.transport.send(text));
         this.openTimer = new Timer(environment, () => this.end(null, `not open within ${timeouts.open} ms`));
+        this.doubtTimer = new Timer(environment, () => this.doubt());
         this.pingTimer = new Timer(environment, () => this.ping());
     }
-    /** Begin. `connect` is sent as soon as SockJS is open. */
-    open(url, connect) {
-        this.openTimer.start(this.settings.timeouts.open);
+    /** Begin. `connect` is asked for and sent as soon as SockJS is open. `only`: the transports to
+     * use, or null. */
+    open(url, only, connect) {
+        const { SockJS, sockjs, environment, timeouts } = this.settings;
+        this.begunAt = environment.now();
+        this.openTimer.start(timeouts.open);
         try {
-            this.transport = new Transport(this.settings.SockJS, url, this.settings.sockjs, {
-                opened: () => this.connect(connect),
+            this.transport = new Transport(SockJS, url, sockjs, only, environment.now, {
+                opened: () => {
+                    this.openedAt = environment.now();
+                    this.connect(connect());
+                },
                 received: (text) => this.receive(text),
-                closed: (code, reason) => this.end(code, reason),
+                closed: (code, reason) => this.broke(code, reason),
             });
         }
         catch (error) {
@@ -634,33 +950,92 @@ class Session {
     get transportName() {
         return this.transport && this.transport.name;
     }
+    /** The transports that SockJS has tried in vain. */
+    get tried() {
+        return this.transport ? this.transport.tried : [];
+    }
+    /** Those of them that speak against themselves, and not for a gateway that is too busy. */
+    get faulty() {
+        return this.transport && this.transport.opening < PROMPT ? this.tried : [];
+    }
+    /** Whether SockJS was open. */
+    get wasOpen() {
+        return this.openedAt > 0;
+    }
+    /** Milliseconds since it began. */
+    get age() {
+        return Math.max(0, this.settings.environment.now() - this.begunAt);
+    }
     /** Leave; the listener hears nothing more. `error` is what unanswered calls fail with. */
     close(error) {
         if (this.over)
             return;
         this.over = true;
         this.openTimer.stop();
+        this.doubtTimer.stop();
         this.pingTimer.stop();
         this.calls.close(error);
         if (this.transport)
             this.transport.close();
     }
-    end(code, reason, refusal = null) {
+    end(code, reason, refusal = null, fault = null) {
         if (this.over)
             return;
         const close = code === null ? reason : `${code} ${reason}`;
         this.close(failure("connection_lost", `the connection was lost: ${close}`, true));
-        this.listener.ended({ code, reason, refusal });
+        this.listener.ended({ code, reason, refusal, fault });
+    }
+    /** The connection broke. */
+    broke(code, reason) {
+        const { fallback, environment } = this.settings;
+        const lived = environment.now() - this.openedAt;
+        const cut = this.wasOpen && code < FIRST_DECIDED && fallback && lived < fallback.brief;
+        this.end(code, reason, null, cut ? "cut" : null);
+    }
+    /** Milliseconds for a round trip, after which the transport is suspected; null: it is not, for
+     * want of another. */
+    get patience() {
+        const { fallback, timeouts } = this.settings;
+        if (!fallback || !this.canLeave(this.transportName))
+            return null;
+        const slow = SLOW_LINE * (this.openedAt - this.begunAt);
+        return Math.min(Math.max(fallback.deliver, slow), timeouts.reply);
+    }
+    /** Half the patience has passed without an answer to `connect`. A gateway may take its time for
+     * that, but not for a ping: any answer shows that the transport delivers. */
+    doubt() {
+        const wait = this.patience / 2;
+        const sent = this.settings.environment.now();
+        this.calls.send({ type: "ping" }, () => undefined, (error) => {
+            if (this.connectedAt || error.code !== "timeout" || this.slept(sent, wait))
+                return;
+            const reason = `${this.transportName} has opened, but nothing comes through`;
+            this.end(null, reason, failure("timeout", reason, true), "unanswered");
+        }, { timeout: wait, ahead: true });
+    }
+    /** Whether a timer that was to fire after `wait` proves nothing. */
+    slept(since, wait) {
+        const passed = this.settings.environment.now() - since;
+        return passed < 0 || passed > wait + ASLEEP;
     }
     connect(command) {
         this.openTimer.stop();
+        if (this.patience !== null)
+            this.doubtTimer.start(this.patience / 2);
         this.calls.send(command, (welcome) => {
+            this.doubtTimer.stop();
+            this.connectedAt = this.settings.environment.now();
             this.calls.maxBytes = welcome.limits.message_bytes;
             this.pingTimer.start(this.settings.timeouts.ping);
             this.listener.connected(welcome);
-        }, (error) => this.end(null, error.message, error));
+        }, (error) => {
+            const { reply } = this.settings.timeouts;
+            const deaf = error.code === "timeout" && !this.heard && !this.slept(this.openedAt, reply);
+            this.end(null, error.message, error, deaf ? "unanswered" : null);
+        });
     }
     receive(text) {
+        this.heard = true;
         const message = parse(text);
         if (!message) {
             this.end(null, `the peer sent what is no message: ${text.slice(0, 80)}`);
@@ -679,8 +1054,18 @@ class Session {
     }
     ping() {
         const { ping, pong } = this.settings.timeouts;
+        const { now } = this.settings.environment;
+        const sent = now();
         this.calls.send({ type: "ping" }, (reply) => {
-            this.pingTimer.start(ping);
+            const { patience } = this;
+            const late = patience !== null && now() - sent > patience;
+            this.latePongs = late ? this.latePongs + 1 : 0;
+            if (this.latePongs === LATE_PONGS) {
+                this.end(null, `${LATE_PONGS} pings were answered late`, null, "late");
+                return;
+            }
+            // Whether it was by chance is asked at once.
+            this.pingTimer.start(late ? 0 : ping);
             const complete = reply.sent === this.received;
             // Whoever hears this recovers everything, so what was lost is settled.
             this.received = reply.sent;
@@ -688,8 +1073,10 @@ class Session {
         }, (error) => {
             if (this.over)
                 return;
-            if (error.code === "timeout")
-                this.end(null, `a ping was not answered within ${pong} ms`);
+            if (error.code === "timeout") {
+                const fault = this.slept(sent, pong) ? null : "silent";
+                this.end(null, `a ping was not answered within ${pong} ms`, null, fault);
+            }
             // Any other answer shows that the gateway is there.
             else
                 this.pingTimer.start(ping);
@@ -698,13 +1085,14 @@ class Session {
 }
 
 /**
- * Keeping one session alive: which endpoint, when to try, when to give up.
+ * Keeping one session alive: which endpoint, by which transport, when to try, when to give up.
  *
  *     disconnected --connect()--> connecting --connected--> connected
  *          ^                       ^     `-- failed: wait, next endpoint --'|
  *          |                       `----------- lost: wait, next endpoint --'
  *          `-- disconnect(), a final close, a refusal that is not temporary, no token for good
  */
+
 
 
 
@@ -726,15 +1114,18 @@ class Connector {
         this.welcome = null;
         this.session = null;
         this.endpoint = 0;
+        /** When it began to seek a connection: milliseconds since the epoch. */
+        this.soughtSince = 0;
         /** Counts changes of state, to notice those that listeners make. */
         this.changes = 0;
         /** Whether the gateway has asked this session to leave. */
         this.leaving = false;
         this.stopAsking = () => undefined;
         const { environment } = settings;
+        this.routes = new Routes(settings);
         this.backoff = new Backoff(environment.random, settings.backoff);
         this.retryTimer = new Timer(environment, () => this.attempt());
-        this.stableTimer = new Timer(environment, () => this.backoff.reset());
+        this.stableTimer = new Timer(environment, () => this.isStable());
         this.leaveTimer = new Timer(environment, () => this.leave());
         this.refresher = new Refresher(settings, (error) => listener.failed(error), (error) => this.giveUp(error, null, error.message));
     }
@@ -746,6 +1137,7 @@ class Connector {
         if (this.state !== "disconnected")
             return;
         this.backoff.reset();
+        this.soughtSince = this.settings.environment.now();
         this.retryTimer.start(0);
         this.change("connecting", null, null, null);
     }
@@ -788,6 +1180,22 @@ class Connector {
         });
     }
     open(token) {
+        const canLeave = (transport) => this.routes.canLeave(transport);
+        const session = new Session(this.settings, canLeave, {
+            connected: (welcome) => this.connected(session, welcome),
+            pushed: (message) => this.listener.pushed(message),
+            sounded: (position, complete) => this.listener.sounded(position, complete),
+            complained: (error) => this.listener.failed(error),
+            ended: (ending) => this.ended(session, ending),
+        });
+        this.session = session;
+        const only = this.routes.begin(this.url);
+        session.open(this.url, only, () => this.command(session, token));
+    }
+    get url() {
+        return this.settings.endpoints[this.endpoint];
+    }
+    command(session, token) {
         const command = {
             type: "connect",
             version: PROTOCOL_VERSION,
@@ -796,31 +1204,47 @@ class Connector {
             command.client = this.settings.clientId;
         else
             command.token = token;
-        const session = new Session(this.settings, {
-            connected: (welcome) => this.connected(session, welcome),
-            pushed: (message) => this.listener.pushed(message),
-            sounded: (position, complete) => this.listener.sounded(position, complete),
-            complained: (error) => this.listener.failed(error),
-            ended: (ending) => this.ended(ending),
-        });
-        this.session = session;
-        session.open(this.settings.endpoints[this.endpoint], command);
+        const tried = this.routes.leftOut(this.url, session.tried);
+        if (tried.length)
+            command.transport = { tried, ms: this.seeking };
+        return command;
+    }
+    /** Milliseconds since it began to seek a connection. */
+    get seeking() {
+        return Math.max(0, this.settings.environment.now() - this.soughtSince);
     }
     connected(session, welcome) {
         this.welcome = welcome;
         this.stableTimer.start(this.settings.timeouts.stable);
         this.refresher.start(session.calls, welcome.expires_in);
-        if (this.change("connected", null, null, null))
+        const { transportName: transport, tried, faulty } = session;
+        const report = { transport, tried: this.routes.leftOut(this.url, tried), ms: this.seeking };
+        if (transport !== null)
+            this.routes.delivers(this.url, transport, faulty, false);
+        if (!this.change("connected", null, null, null))
+            return;
+        const change = this.changes;
+        this.listener.routed(report);
+        if (change === this.changes)
             this.listener.connected(welcome, session.calls);
+    }
+    /** The connection has lasted. */
+    isStable() {
+        this.backoff.reset();
+        const { transport } = this;
+        if (transport !== null)
+            this.routes.delivers(this.url, transport, [], true);
     }
     /** The gateway wants this client on another node. */
     leave() {
         const reason = "the gateway asked to reconnect";
+        this.routes.acquit(this.url);
         this.drop(reason, "connection_lost");
         this.moveOn();
         this.wait(this.backoff.move(), null, reason);
     }
-    ended({ code, reason, refusal }) {
+    ended(session, { code, reason, refusal, fault }) {
+        const fellBack = this.judge(session, fault);
         const asked = this.leaving && code === DRAINING;
         const error = finalError(code, reason, refusal);
         if (error) {
@@ -828,10 +1252,25 @@ class Connector {
             return;
         }
         this.drop(reason, "connection_lost");
-        this.moveOn();
+        // What is left to try is tried at the same endpoint.
+        if (!fellBack)
+            this.moveOn();
         const current = this.wait(asked ? this.backoff.move() : this.backoff.next(), code, reason);
         if (current && refusal)
             this.listener.failed(refusal);
+    }
+    /** What the end of a session says of its transport. True: another one is to be used. */
+    judge(session, fault) {
+        const transport = session.transportName;
+        if (!session.wasOpen) {
+            this.routes.unreached(this.url, session.tried.length > 0);
+            return false;
+        }
+        if (fault && transport !== null) {
+            return this.routes.strike(this.url, { transport, reason: fault, ms: session.age });
+        }
+        this.routes.acquit(this.url);
+        return false;
     }
     giveUp(error, code, reason) {
         this.drop(reason, "connection_lost");
@@ -849,6 +1288,8 @@ class Connector {
     drop(reason, code) {
         const session = this.session;
         this.session = null;
+        if (this.welcome)
+            this.soughtSince = this.settings.environment.now();
         this.welcome = null;
         this.leaving = false;
         this.stopAsking();
@@ -923,17 +1364,35 @@ class Emitter {
     }
 }
 
+/** Data of the application, frozen as JSON. */
+/** What JSON makes of `data` now, so that what is sent later is the same; null: JSON cannot carry it. */
+function snapshot(data) {
+    let text;
+    try {
+        text = JSON.stringify(data);
+    }
+    catch (_a) {
+        // Circular, a bigint, or a toJSON that raises: told like everything else JSON cannot carry.
+        return null;
+    }
+    return text === undefined ? null : { data: JSON.parse(text) };
+}
+
 /** Publishes that wait for their confirmation, across retries and reconnects. */
+
 
 
 
 
 class Publisher {
     /** `awaitsAccess`: whether the right to publish to a room may still have to come: it comes with
-     * the room's subscription where a room token grants it. `release` must be called when it has. */
-    constructor(settings, awaitsAccess) {
+     * the room's subscription where a room token grants it, or when the rights have changed. `release`
+     * must be called when it has. `renew`: replace the connection's token, then call `done`, unless
+     * the session ends before; false: there is nobody to ask for one. */
+    constructor(settings, awaitsAccess, renew) {
         this.settings = settings;
         this.awaitsAccess = awaitsAccess;
+        this.renew = renew;
         this.PromiseClass = promiseMaker();
         this.pending = [];
         this.calls = null;
@@ -967,6 +1426,7 @@ class Publisher {
                     retryTimer: new Timer(environment, () => this.send(item)),
                     deadline: new Timer(environment, () => this.fail(item, failure("timeout", `not confirmed within ${timeouts.publish} ms`, true))),
                     held: false,
+                    renewed: false,
                     resolve,
                     reject,
                 };
@@ -1012,13 +1472,25 @@ class Publisher {
         }, (error) => {
             if (this.pending.indexOf(item) < 0)
                 return;
+            const revoked = error.code === "token_revoked";
             if (error.temporary)
                 item.retryTimer.start(item.backoff.next());
-            // The room token expired while it was on its way, and is being renewed.
-            else if (error.code === "forbidden" && this.awaitsAccess(item.room))
+            // What granted it has ended while it was on its way, and is being renewed.
+            else if ((revoked || error.code === "forbidden") && this.awaitsAccess(item.room))
                 item.held = true;
-            else
+            else if (!revoked || !this.renewFor(item))
                 this.fail(item, error);
+        });
+    }
+    /** The token that granted it counts no more: send it again when another one was taken. False: it
+     * was refused with another one already, or there is none. */
+    renewFor(item) {
+        if (item.renewed)
+            return false;
+        item.renewed = true;
+        return this.renew(() => {
+            if (this.pending.indexOf(item) >= 0)
+                this.send(item);
         });
     }
     fail(item, error) {
@@ -1038,17 +1510,92 @@ class Publisher {
         return true;
     }
 }
-/** What JSON makes of `data` now, so that a retry sends the same; null: JSON cannot carry it. */
-function snapshot(data) {
-    let text;
-    try {
-        text = JSON.stringify(data);
+
+/** Requests that wait for their answers: each is sent once, over the connection of the moment. */
+
+
+
+
+class Requester {
+    constructor(settings) {
+        this.settings = settings;
+        this.PromiseClass = promiseMaker();
+        /** What waits for a connection. */
+        this.unsent = [];
+        this.underway = 0;
+        this.calls = null;
     }
-    catch (_a) {
-        // Circular, a bigint, or a toJSON that raises: told like everything else JSON cannot carry.
-        return null;
+    /** `accepting`: whether a connection is there or to be expected. */
+    request(name, data, options, accepting) {
+        const { environment, maxPending, timeouts } = this.settings;
+        const timeout = options.timeout === undefined ? timeouts.request : options.timeout;
+        return new this.PromiseClass((resolve, reject) => {
+            const frozen = snapshot(data);
+            if (frozen === null) {
+                reject(failure("bad_request", "data must be a value that JSON can carry", false));
+            }
+            else if (!accepting) {
+                reject(failure("disconnected", "the client is disconnected: call connect() first", true));
+            }
+            else if (this.unsent.length + this.underway >= maxPending) {
+                reject(failure("too_many_pending", `${maxPending} requests wait for their answer`, true));
+            }
+            else {
+                const item = {
+                    name,
+                    data: frozen.data,
+                    timeout,
+                    deadline: new Timer(environment, () => {
+                        this.unsent.splice(this.unsent.indexOf(item), 1);
+                        reject(failure("timeout", `not connected within ${timeout} ms: it was not sent`, true));
+                    }),
+                    resolve,
+                    reject,
+                };
+                if (this.calls)
+                    this.send(item, this.calls);
+                else {
+                    this.unsent.push(item);
+                    item.deadline.start(timeout);
+                }
+            }
+        });
     }
-    return text === undefined ? null : { data: JSON.parse(text) };
+    /** A session has begun: what has waited for it is sent, in the order of the calls. */
+    resume(calls) {
+        this.calls = calls;
+        const items = this.unsent;
+        this.unsent = [];
+        for (const item of items) {
+            item.deadline.stop();
+            this.send(item, calls);
+        }
+    }
+    /** The session is over. What was sent has failed with it: nothing is sent twice. */
+    suspend() {
+        this.calls = null;
+    }
+    /** No session will follow. */
+    abandon(reason) {
+        const items = this.unsent;
+        this.unsent = [];
+        for (const { deadline, reject } of items) {
+            deadline.stop();
+            reject(failure("disconnected", reason, true));
+        }
+    }
+    send({ name, data, timeout, resolve, reject }, calls) {
+        this.underway += 1;
+        calls.send({ type: "request", name, data, timeout: timeout / 1000 }, (response) => {
+            this.underway -= 1;
+            resolve(response.data);
+        }, (error) => {
+            this.underway -= 1;
+            reject(error);
+        }, 
+        // The gateway answers in time; and who waits for an answer holds up nobody else.
+        { timeout: timeout + this.settings.timeouts.reply, ahead: true });
+    }
 }
 
 /**
@@ -1065,11 +1612,11 @@ function snapshot(data) {
 const WAIT = { base: 250, cap: 4000 };
 /** One subscription's way back. */
 class Older {
-    /** `head`: the room's last publication as a follower knows it. */
-    constructor(room, settings, head) {
+    /** `follower`: where the room stands while nothing was told. */
+    constructor(room, settings, follower) {
         this.room = room;
         this.settings = settings;
-        this.head = head;
+        this.follower = follower;
         /** The position of the oldest publication that was told; null: none was. */
         this.oldest = null;
         /** Counts how often what was told became void. */
@@ -1131,7 +1678,7 @@ class Older {
             }
         };
         const ask = () => {
-            const { oldest, restarts } = this;
+            const { restarts } = this;
             const query = this.query(limit);
             if (!query) {
                 const reason = "nothing is known of the room yet: wait until it is subscribed";
@@ -1141,8 +1688,7 @@ class Older {
             const take = (page) => {
                 if (over)
                     return;
-                const bounded = query.before !== undefined || query.until !== undefined;
-                if (restarts !== this.restarts || (!bounded && oldest !== this.oldest))
+                if (restarts !== this.restarts)
                     ask();
                 else if (!page.complete)
                     again.start(backoff.next());
@@ -1170,10 +1716,11 @@ class Older {
     query(limit) {
         if (this.oldest !== null)
             return { limit, before: this.oldest };
-        const head = this.head();
-        if (typeof head === "string")
-            return { limit, until: head };
-        return head === null ? { limit } : null;
+        // A room that has nothing in the log may get something at any moment, and the archive may have
+        // it before we are told of it: so this one has an end, too.
+        const { head, position } = this.follower;
+        const until = typeof head === "string" ? head : position;
+        return until === null ? null : { limit, until };
     }
 }
 /** The archive behind a URL, to which the room's name is appended: Django's archive view. */
@@ -1343,9 +1890,10 @@ class Follower {
     get head() {
         return this.chain.head;
     }
-    /** Whether the right to publish may still have to come, with the room token. */
+    /** Whether the right to publish may still have to come: with the room token, or with the new
+     * connection token that changed rights make necessary. */
     get awaitsAccess() {
-        return this.state === "subscribing" && this.options.token !== undefined;
+        return this.state === "subscribing" && (this.options.token !== undefined || this.outdated);
     }
     /** What the application wants of this room. A room that is followed already is subscribed to
      * once more: with history or from a position if that is asked for, else continued. */
@@ -1698,7 +2246,7 @@ class Rooms {
         }
         const { follower } = entry;
         const { environment } = this.settings;
-        const older = new Older(room, this.settings, () => follower.head);
+        const older = new Older(room, this.settings, follower);
         const subscription = new Subscription(room, environment, this.subscriptionOwner, follower, older);
         entry.subscription = subscription;
         this.leaving.remove(room);
@@ -1845,7 +2393,9 @@ class Rooms {
     }
 }
 
-/** What the client takes from its surroundings: timers, randomness, a place for stray errors. */
+/** What the client takes from its surroundings: timers, the time, randomness, a place for stray
+ * errors, and one to remember things from page to page. */
+
 /** 16 random bytes. */
 function randomBytes() {
     const source = typeof crypto === "object" ? crypto : typeof msCrypto === "object" ? msCrypto : null;
@@ -1857,10 +2407,46 @@ function randomBytes() {
         bytes.push(Math.floor(Math.random() * 256));
     return bytes;
 }
+/** Instead of the browser's storage, where there is none or it may not be used. */
+const unsaved = new Table();
+/** The browser's storage, or null. Merely naming it raises in some privacy settings. */
+function storage() {
+    try {
+        return typeof localStorage === "object" ? localStorage : null;
+    }
+    catch (_a) {
+        return null;
+    }
+}
+/** What `action` gives; undefined: there is no storage, or it is full, or locked. */
+function withStorage(action) {
+    const place = storage();
+    try {
+        return place ? action(place) : undefined;
+    }
+    catch (_a) {
+        return undefined;
+    }
+}
 /** The browser's or Node.js's own. */
 const realEnvironment = {
     setTimeout: (action, milliseconds) => setTimeout(action, milliseconds),
     clearTimeout: (handle) => clearTimeout(handle),
+    now: () => Date.now(),
+    load: (key) => unsaved.get(key) || withStorage((place) => place.getItem(key)) || null,
+    save: (key, text) => {
+        unsaved.remove(key);
+        const saved = withStorage((place) => {
+            if (text === null)
+                place.removeItem(key);
+            else
+                place.setItem(key, text);
+            return true;
+        });
+        if (!saved && text !== null)
+            unsaved.set(key, text);
+    },
+    hasCrossOriginRequests: () => typeof XMLHttpRequest !== "undefined" && "withCredentials" in new XMLHttpRequest(),
     random: () => Math.random(),
     randomId: () => {
         const bytes = randomBytes();
@@ -1888,8 +2474,10 @@ const TIMEOUTS = {
     pong: 10000,
     publish: 30000,
     archive: 30000,
+    request: 30000,
     stable: 30000,
 };
+const FALLBACK = { deliver: 4000, brief: 10000, remember: 3600000 };
 const CLIENT_ID = /^[A-Za-z0-9_-]{16,64}$/;
 /** Raises an `Error` that names what is wrong. */
 function settingsOf(endpoints, options) {
@@ -1921,6 +2509,9 @@ function settingsOf(endpoints, options) {
         SockJS: options.SockJS || globalSockJS(),
         sockjs: options.sockjs || {},
         backoff: positive("backoff", completed({ base: 500, cap: 20000 }, options.backoff)),
+        fallback: options.fallback === false
+            ? null
+            : positive("fallback", completed(FALLBACK, options.fallback)),
         timeouts: positive("timeouts", completed(TIMEOUTS, options.timeouts)),
         maxPending,
         environment,
@@ -1953,6 +2544,7 @@ function positive(option, numbers) {
 
 
 
+
 class Roomline extends Emitter {
     /** `endpoints`: the URL of a gateway's SockJS endpoint, or several. Nothing is opened before
      * `connect()`. Raises an `Error` that names the option that is wrong. */
@@ -1961,16 +2553,19 @@ class Roomline extends Emitter {
         super(settings.environment);
         this.calls = null;
         this.settings = settings;
-        this.publisher = new Publisher(settings, (room) => this.rooms.awaitsAccess(room));
+        const renew = (done) => this.connector.renew(done);
+        this.publisher = new Publisher(settings, (room) => this.rooms.awaitsAccess(room), renew);
+        this.requester = new Requester(settings);
         this.rooms = new Rooms(settings, {
             tell: (name, event) => this.emit(name, event),
             opened: (room) => this.publisher.release(room),
-            renew: (done) => this.connector.renew(done),
+            renew,
             publish: (room, data, publishOptions) => this.publish(room, data, publishOptions),
             history: (room, limit) => this.history(room, limit),
         });
         this.connector = new Connector(settings, {
             changed: (event) => this.changed(event),
+            routed: (event) => this.emit("transport", event),
             connected: (welcome, calls) => this.connected(welcome, calls),
             interrupted: () => this.interrupted(),
             refused: (error) => this.emit("error", error),
@@ -2006,7 +2601,8 @@ class Roomline extends Emitter {
     connect() {
         this.connector.connect();
     }
-    /** Leave. Subscriptions continue at the next `connect()`; pending publishes are rejected. */
+    /** Leave. Subscriptions continue at the next `connect()`; pending publishes and requests are
+     * rejected. */
     disconnect() {
         this.connector.disconnect();
     }
@@ -2026,6 +2622,14 @@ class Roomline extends Emitter {
         const key = options.key === undefined ? null : options.key;
         return this.publisher.publish(room, data, key, this.state !== "disconnected");
     }
+    /**
+     * Ask the project's handler of this name; fulfilled with what it returns. Sent once: rejected
+     * with a `RoomlineError` when it is refused, when no answer comes in time, and when the connection
+     * is lost meanwhile; where the error is temporary, it may or may not have been carried out.
+     */
+    request(name, data = null, options = {}) {
+        return this.requester.request(name, data, options, this.state !== "disconnected");
+    }
     history(room, limit) {
         const PromiseClass = promiseMaker();
         return new PromiseClass((resolve, reject) => {
@@ -2038,7 +2642,9 @@ class Roomline extends Emitter {
     }
     changed(event) {
         if (event.state === "disconnected") {
-            this.publisher.abandon(event.reason || "disconnect() was called");
+            const reason = event.reason || "disconnect() was called";
+            this.publisher.abandon(reason);
+            this.requester.abandon(reason);
         }
         this.emit("state", event);
     }
@@ -2049,6 +2655,7 @@ class Roomline extends Emitter {
         if (this.calls !== calls)
             return;
         this.publisher.resume(calls);
+        this.requester.resume(calls);
         const { session, user, node, limits } = welcome;
         const rooms = welcome.rooms.map(({ room }) => room);
         this.emit("connected", { session, user, node, limits, rooms, transport: this.transport });
@@ -2056,6 +2663,7 @@ class Roomline extends Emitter {
     interrupted() {
         this.calls = null;
         this.publisher.suspend();
+        this.requester.suspend();
         this.rooms.suspend();
     }
     pushed(message) {

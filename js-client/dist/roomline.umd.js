@@ -51,7 +51,10 @@ var ERRORS = {
     rate_limited: { temporary: true, meaning: "too many commands: slow down" },
     catching_up: { temporary: true, meaning: "this node has not read the log that far yet" },
     unavailable: { temporary: true, meaning: "the broker cannot be reached: try again, publish with the same key" },
-    rejected: { temporary: false, meaning: "the broker refuses this publication" },
+    rejected: { temporary: false, meaning: "the broker, or who moderates the room, refuses this publication" },
+    request_unknown: { temporary: false, meaning: "no handler has this name" },
+    request_failed: { temporary: false, meaning: "the handler refuses, or has failed" },
+    request_timeout: { temporary: true, meaning: "no answer came: the request may or may not have been carried out" },
 };
 var DISCONNECTS = {
     3001: { reason: "draining", reconnect: true, meaning: "the node is leaving: connect to another" },
@@ -62,6 +65,7 @@ var DISCONNECTS = {
     3500: { reason: "bad protocol", reconnect: false, meaning: "too many malformed messages" },
     3501: { reason: "message too long", reconnect: false, meaning: "a message exceeded the size limit" },
     3502: { reason: "flood", reconnect: false, meaning: "commands kept coming far above the rate limit" },
+    3503: { reason: "removed", reconnect: false, meaning: "an operator has ended this session" },
 };
 var UNSUBSCRIBED = {
     token_expired: "the room token expired: subscribe with a new one",
@@ -88,6 +92,7 @@ function failure(code, message, temporary, room) {
     error.temporary = temporary;
     error.room = room;
     error.key = null;
+    error.refusal = null;
     return error;
 }
 
@@ -367,6 +372,106 @@ var Refresher = (function () {
     return Refresher;
 }());
 
+var FAMILIES = [
+    ["websocket"],
+    [
+        "xhr-streaming",
+        "xdr-streaming",
+        "eventsource",
+        "iframe-eventsource",
+        "htmlfile",
+        "iframe-htmlfile",
+    ],
+    ["xhr-polling", "xdr-polling", "iframe-xhr-polling", "jsonp-polling"],
+];
+var OPEN_ROUTE = { from: 0, remembered: false, suspicions: [], strikes: 0 };
+var STRIKES = { silent: 2, cut: 3 };
+var SOON = 60000;
+var RELICS = ["iframe-eventsource", "htmlfile", "iframe-htmlfile"];
+function usualTransports(hasCrossOriginRequests) {
+    var names = transportsFrom(0, null);
+    return hasCrossOriginRequests ? names.filter(function (name) { return RELICS.indexOf(name) < 0; }) : names;
+}
+function familiesOf(wanted) {
+    var families = FAMILIES.map(function (_, family) { return family; });
+    return families.filter(function (family) { return FAMILIES[family].some(function (name) { return wanted.indexOf(name) >= 0; }); });
+}
+function familyOf(transport) {
+    for (var family = 0; family < FAMILIES.length; family++) {
+        if (FAMILIES[family].indexOf(transport) >= 0)
+            return family;
+    }
+    return -1;
+}
+function transportsFrom(from, wanted) {
+    var names = FAMILIES.slice(from).reduce(function (all, family) { return all.concat(family); }, []);
+    return wanted ? names.filter(function (name) { return wanted.indexOf(name) >= 0; }) : names;
+}
+function familyAfter(transport, families) {
+    var family = familyOf(transport);
+    var worse = family < 0 ? [] : families.filter(function (other) { return other > family; });
+    return worse.length ? worse[0] : -1;
+}
+function struck(route, trial, families, now) {
+    var strikes = route.strikes + 1;
+    var from = route.from, remembered = route.remembered, suspicions = route.suspicions;
+    if (strikes < (STRIKES[trial.reason] || 1))
+        return { from: from, remembered: remembered, suspicions: suspicions, strikes: strikes };
+    var next = familyAfter(trial.transport, families);
+    if (next < 0 || remembered)
+        return OPEN_ROUTE;
+    return {
+        from: next,
+        remembered: remembered,
+        suspicions: recent(suspicions, now).concat([{ trial: trial, at: now }]),
+        strikes: 0,
+    };
+}
+function isOpenQuestion(_a, now) {
+    var suspicions = _a.suspicions, strikes = _a.strikes;
+    return strikes > 0 || recent(suspicions, now).length > 0;
+}
+function acquitted(_a) {
+    var from = _a.from, remembered = _a.remembered, suspicions = _a.suspicions;
+    return { from: from, remembered: remembered, suspicions: suspicions, strikes: 0 };
+}
+function leftOut(route, tried, families, wanted) {
+    var skipped = route.remembered ? families.filter(function (family) { return family < route.from; }) : [];
+    var remembered = skipped.map(function (family) {
+        var names = FAMILIES[family].filter(function (name) { return wanted.indexOf(name) >= 0; });
+        return { transport: names[0], reason: "remembered", ms: 0 };
+    });
+    return remembered.concat(route.suspicions.map(function (_a) {
+        var trial = _a.trial;
+        return trial;
+    }), tried);
+}
+function proves(route, transport, tried, stable, now) {
+    var family = familyOf(transport);
+    var suspects = recent(route.suspicions, now).filter(function (_a) {
+        var trial = _a.trial;
+        return stable || isQuick(trial);
+    });
+    var better = function (_a) {
+        var other = _a.transport;
+        return familyOf(other) < family;
+    };
+    return tried.some(better) || suspects.some(function (_a) {
+        var trial = _a.trial;
+        return better(trial);
+    });
+}
+function isQuick(_a) {
+    var reason = _a.reason;
+    return reason === "unanswered";
+}
+function recent(suspicions, now) {
+    return suspicions.filter(function (_a) {
+        var at = _a.at;
+        return Math.abs(now - at) <= SOON;
+    });
+}
+
 var Table = (function () {
     function Table() {
         this.entries = {};
@@ -391,6 +496,103 @@ var Table = (function () {
         return Object.keys(this.entries).map(function (name) { return _this.entries[name]; });
     };
     return Table;
+}());
+
+var PREFIX = "roomline.transport:";
+var FIRST_SHARE = 8;
+var Routes = (function () {
+    function Routes(settings) {
+        this.settings = settings;
+        this.routes = new Table();
+        var environment = settings.environment, sockjs = settings.sockjs;
+        var transports = sockjs.transports;
+        var listed = typeof transports === "string" ? [transports] : transports || [];
+        this.chosen = listed.length > 0;
+        this.wanted = this.chosen ? listed : usualTransports(environment.hasCrossOriginRequests());
+        this.families = familiesOf(this.wanted);
+    }
+    Routes.prototype.begin = function (endpoint) {
+        var route = this.at(endpoint);
+        if (!isOpenQuestion(route, this.settings.environment.now())) {
+            route = this.recall(endpoint);
+            this.routes.set(endpoint, route);
+        }
+        var asTold = route.from === 0 && (this.chosen || !this.settings.fallback);
+        return asTold ? null : transportsFrom(route.from, this.wanted);
+    };
+    Routes.prototype.canLeave = function (transport) {
+        if (!this.settings.fallback || transport === null)
+            return false;
+        return familyAfter(transport, this.families) >= 0;
+    };
+    Routes.prototype.leftOut = function (endpoint, tried) {
+        return leftOut(this.at(endpoint), tried, this.families, this.wanted);
+    };
+    Routes.prototype.delivers = function (endpoint, transport, tried, stable) {
+        var _a = this.settings, fallback = _a.fallback, environment = _a.environment;
+        if (!fallback)
+            return;
+        var now = environment.now();
+        var memory = this.load(endpoint);
+        var family = familyOf(transport);
+        if (proves(this.at(endpoint), transport, tried, stable, now)) {
+            var times = memory && memory.from === family ? memory.times + 1 : 1;
+            var share = Math.min(1, Math.pow(2, times - 1) / FIRST_SHARE);
+            this.save(endpoint, { from: family, until: now + share * fallback.remember, times: times });
+            this.routes.set(endpoint, this.recall(endpoint));
+        }
+        else if (memory && family >= 0 && family < memory.from) {
+            this.save(endpoint, null);
+        }
+    };
+    Routes.prototype.strike = function (endpoint, trial) {
+        if (!this.settings.fallback)
+            return false;
+        var route = struck(this.at(endpoint), trial, this.families, this.settings.environment.now());
+        this.routes.set(endpoint, route);
+        if (route === OPEN_ROUTE)
+            this.save(endpoint, null);
+        return route.from > familyOf(trial.transport);
+    };
+    Routes.prototype.acquit = function (endpoint) {
+        this.routes.set(endpoint, acquitted(this.at(endpoint)));
+    };
+    Routes.prototype.unreached = function (endpoint, tried) {
+        if (tried && this.at(endpoint).from)
+            this.save(endpoint, null);
+        this.routes.set(endpoint, OPEN_ROUTE);
+    };
+    Routes.prototype.at = function (endpoint) {
+        return this.routes.get(endpoint) || OPEN_ROUTE;
+    };
+    Routes.prototype.recall = function (endpoint) {
+        var _a = this.settings, fallback = _a.fallback, environment = _a.environment;
+        var memory = this.load(endpoint);
+        if (!fallback || !memory)
+            return OPEN_ROUTE;
+        var left = memory.until - environment.now();
+        var usable = this.families.indexOf(memory.from) >= 0;
+        if (!usable || left <= 0 || left > fallback.remember)
+            return OPEN_ROUTE;
+        return { from: memory.from, remembered: true, suspicions: [], strikes: 0 };
+    };
+    Routes.prototype.load = function (endpoint) {
+        var memory;
+        try {
+            memory = JSON.parse(this.settings.environment.load(PREFIX + endpoint) || "null");
+        }
+        catch (_a) {
+            return null;
+        }
+        var sound = memory &&
+            [memory.from, memory.until, memory.times].every(function (n) { return typeof n === "number" && n > 0; });
+        return sound ? memory : null;
+    };
+    Routes.prototype.save = function (endpoint, memory) {
+        var text = memory && JSON.stringify(memory);
+        this.settings.environment.save(PREFIX + endpoint, text);
+    };
+    return Routes;
 }());
 
 function utf8Length(text) {
@@ -440,8 +642,8 @@ var Calls = (function () {
             return;
         }
         var timeout = options.timeout === undefined ? this.replyTimeout : options.timeout;
-        var call = { command: command, timeout: timeout, done: done, fail: fail };
-        if (options.ahead)
+        var call = { command: command, timeout: timeout, ahead: options.ahead === true, done: done, fail: fail };
+        if (call.ahead)
             this.transmit(call);
         else {
             this.waiting.push(call);
@@ -456,7 +658,10 @@ var Calls = (function () {
         this.forget(id);
         if (message.type === "error") {
             var reply = message;
-            entry.call.fail(failure(reply.code, reply.reason, reply.temporary, roomOf(entry.call.command)));
+            var code = reply.code, reason = reply.reason, temporary = reply.temporary, refusal = reply.refusal;
+            var error = failure(code, reason, temporary, roomOf(entry.call.command));
+            error.refusal = refusal === undefined ? null : refusal;
+            entry.call.fail(error);
         }
         else {
             entry.call.done(message);
@@ -504,14 +709,17 @@ var Calls = (function () {
             _this.fillWindow();
         });
         this.unanswered.set(String(id), { call: call, timer: timer });
-        this.unansweredCount += 1;
+        if (!call.ahead)
+            this.unansweredCount += 1;
         timer.start(call.timeout);
         this.write(text);
     };
     Calls.prototype.forget = function (id) {
-        this.unanswered.get(id).timer.stop();
+        var _a = this.unanswered.get(id), call = _a.call, timer = _a.timer;
+        timer.stop();
         this.unanswered.remove(id);
-        this.unansweredCount -= 1;
+        if (!call.ahead)
+            this.unansweredCount -= 1;
     };
     return Calls;
 }());
@@ -528,24 +736,54 @@ function globalSockJS() {
     return SockJS;
 }
 var Transport = (function () {
-    function Transport(SockJSClass, url, options, listener) {
+    function Transport(SockJSClass, url, options, only, now, listener) {
         var _this = this;
+        this.now = now;
+        this.name = null;
+        this.begun = [];
+        this.open = false;
+        this.openedAt = 0;
+        this.closedAt = 0;
         var merged = { timeout: SOCKJS_TIMEOUT };
         for (var _i = 0, _a = Object.keys(options); _i < _a.length; _i++) {
             var name = _a[_i];
             merged[name] = options[name];
         }
+        if (only)
+            merged.transports = only;
+        merged.transportOptions = this.watched(options.transportOptions);
         this.socket = new SockJSClass(url, null, merged);
-        this.socket.onopen = function () { return listener.opened(); };
+        this.socket.onopen = function () {
+            _this.open = true;
+            _this.openedAt = now();
+            _this.name = _this.socket.transport || null;
+            listener.opened();
+        };
         this.socket.onmessage = function (event) { return listener.received(event.data); };
         this.socket.onclose = function (event) {
+            _this.closedAt = now();
             _this.silence();
             listener.closed(event.code, event.reason);
         };
     }
-    Object.defineProperty(Transport.prototype, "name", {
+    Object.defineProperty(Transport.prototype, "tried", {
         get: function () {
-            return this.socket.transport || null;
+            var _this = this;
+            var failed = this.open ? this.begun.slice(0, -1) : this.begun;
+            return failed.map(function (_a, i) {
+                var transport = _a.transport, at = _a.at;
+                var next = _this.begun[i + 1];
+                var ms = Math.max(0, (next ? next.at : _this.closedAt) - at);
+                return { transport: transport, reason: "unopened", ms: ms };
+            });
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Object.defineProperty(Transport.prototype, "opening", {
+        get: function () {
+            var last = this.begun[this.begun.length - 1];
+            return last ? this.openedAt - last.at : 0;
         },
         enumerable: false,
         configurable: true
@@ -557,35 +795,69 @@ var Transport = (function () {
         this.silence();
         this.socket.close();
     };
+    Transport.prototype.watched = function (options) {
+        var _this = this;
+        if (options === void 0) { options = {}; }
+        var watched = {};
+        var _loop_1 = function (transport) {
+            var get = function () {
+                _this.begun.push({ transport: transport, at: _this.now() });
+                return options[transport];
+            };
+            Object.defineProperty(watched, transport, { get: get, enumerable: true });
+        };
+        for (var _i = 0, _a = transportsFrom(0, null); _i < _a.length; _i++) {
+            var transport = _a[_i];
+            _loop_1(transport);
+        }
+        return watched;
+    };
     Transport.prototype.silence = function () {
         this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
     };
     return Transport;
 }());
 
+var FIRST_DECIDED = 3000;
+var ASLEEP = 2000;
+var SLOW_LINE = 3;
+var PROMPT = 1000;
+var LATE_PONGS = 2;
 var Session = (function () {
-    function Session(settings, listener) {
+    function Session(settings, canLeave, listener) {
         var _this = this;
         this.settings = settings;
+        this.canLeave = canLeave;
         this.listener = listener;
         this.transport = null;
         this.over = false;
         this.received = 0;
+        this.begunAt = 0;
+        this.openedAt = 0;
+        this.connectedAt = 0;
+        this.heard = false;
+        this.latePongs = 0;
         var environment = settings.environment, timeouts = settings.timeouts;
         this.calls = new Calls(environment, timeouts.reply, function (text) { return _this.transport.send(text); });
         this.openTimer = new Timer(environment, function () {
             return _this.end(null, "not open within ".concat(timeouts.open, " ms"));
         });
+        this.doubtTimer = new Timer(environment, function () { return _this.doubt(); });
         this.pingTimer = new Timer(environment, function () { return _this.ping(); });
     }
-    Session.prototype.open = function (url, connect) {
+    Session.prototype.open = function (url, only, connect) {
         var _this = this;
-        this.openTimer.start(this.settings.timeouts.open);
+        var _a = this.settings, SockJS = _a.SockJS, sockjs = _a.sockjs, environment = _a.environment, timeouts = _a.timeouts;
+        this.begunAt = environment.now();
+        this.openTimer.start(timeouts.open);
         try {
-            this.transport = new Transport(this.settings.SockJS, url, this.settings.sockjs, {
-                opened: function () { return _this.connect(connect); },
+            this.transport = new Transport(SockJS, url, sockjs, only, environment.now, {
+                opened: function () {
+                    _this.openedAt = environment.now();
+                    _this.connect(connect());
+                },
                 received: function (text) { return _this.receive(text); },
-                closed: function (code, reason) { return _this.end(code, reason); },
+                closed: function (code, reason) { return _this.broke(code, reason); },
             });
         }
         catch (error) {
@@ -599,34 +871,105 @@ var Session = (function () {
         enumerable: false,
         configurable: true
     });
+    Object.defineProperty(Session.prototype, "tried", {
+        get: function () {
+            return this.transport ? this.transport.tried : [];
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Object.defineProperty(Session.prototype, "faulty", {
+        get: function () {
+            return this.transport && this.transport.opening < PROMPT ? this.tried : [];
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Object.defineProperty(Session.prototype, "wasOpen", {
+        get: function () {
+            return this.openedAt > 0;
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Object.defineProperty(Session.prototype, "age", {
+        get: function () {
+            return Math.max(0, this.settings.environment.now() - this.begunAt);
+        },
+        enumerable: false,
+        configurable: true
+    });
     Session.prototype.close = function (error) {
         if (this.over)
             return;
         this.over = true;
         this.openTimer.stop();
+        this.doubtTimer.stop();
         this.pingTimer.stop();
         this.calls.close(error);
         if (this.transport)
             this.transport.close();
     };
-    Session.prototype.end = function (code, reason, refusal) {
+    Session.prototype.end = function (code, reason, refusal, fault) {
         if (refusal === void 0) { refusal = null; }
+        if (fault === void 0) { fault = null; }
         if (this.over)
             return;
         var close = code === null ? reason : "".concat(code, " ").concat(reason);
         this.close(failure("connection_lost", "the connection was lost: ".concat(close), true));
-        this.listener.ended({ code: code, reason: reason, refusal: refusal });
+        this.listener.ended({ code: code, reason: reason, refusal: refusal, fault: fault });
+    };
+    Session.prototype.broke = function (code, reason) {
+        var _a = this.settings, fallback = _a.fallback, environment = _a.environment;
+        var lived = environment.now() - this.openedAt;
+        var cut = this.wasOpen && code < FIRST_DECIDED && fallback && lived < fallback.brief;
+        this.end(code, reason, null, cut ? "cut" : null);
+    };
+    Object.defineProperty(Session.prototype, "patience", {
+        get: function () {
+            var _a = this.settings, fallback = _a.fallback, timeouts = _a.timeouts;
+            if (!fallback || !this.canLeave(this.transportName))
+                return null;
+            var slow = SLOW_LINE * (this.openedAt - this.begunAt);
+            return Math.min(Math.max(fallback.deliver, slow), timeouts.reply);
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Session.prototype.doubt = function () {
+        var _this = this;
+        var wait = this.patience / 2;
+        var sent = this.settings.environment.now();
+        this.calls.send({ type: "ping" }, function () { return undefined; }, function (error) {
+            if (_this.connectedAt || error.code !== "timeout" || _this.slept(sent, wait))
+                return;
+            var reason = "".concat(_this.transportName, " has opened, but nothing comes through");
+            _this.end(null, reason, failure("timeout", reason, true), "unanswered");
+        }, { timeout: wait, ahead: true });
+    };
+    Session.prototype.slept = function (since, wait) {
+        var passed = this.settings.environment.now() - since;
+        return passed < 0 || passed > wait + ASLEEP;
     };
     Session.prototype.connect = function (command) {
         var _this = this;
         this.openTimer.stop();
+        if (this.patience !== null)
+            this.doubtTimer.start(this.patience / 2);
         this.calls.send(command, function (welcome) {
+            _this.doubtTimer.stop();
+            _this.connectedAt = _this.settings.environment.now();
             _this.calls.maxBytes = welcome.limits.message_bytes;
             _this.pingTimer.start(_this.settings.timeouts.ping);
             _this.listener.connected(welcome);
-        }, function (error) { return _this.end(null, error.message, error); });
+        }, function (error) {
+            var reply = _this.settings.timeouts.reply;
+            var deaf = error.code === "timeout" && !_this.heard && !_this.slept(_this.openedAt, reply);
+            _this.end(null, error.message, error, deaf ? "unanswered" : null);
+        });
     };
     Session.prototype.receive = function (text) {
+        this.heard = true;
         var message = parse(text);
         if (!message) {
             this.end(null, "the peer sent what is no message: ".concat(text.slice(0, 80)));
@@ -646,16 +989,27 @@ var Session = (function () {
     Session.prototype.ping = function () {
         var _this = this;
         var _a = this.settings.timeouts, ping = _a.ping, pong = _a.pong;
+        var now = this.settings.environment.now;
+        var sent = now();
         this.calls.send({ type: "ping" }, function (reply) {
-            _this.pingTimer.start(ping);
+            var patience = _this.patience;
+            var late = patience !== null && now() - sent > patience;
+            _this.latePongs = late ? _this.latePongs + 1 : 0;
+            if (_this.latePongs === LATE_PONGS) {
+                _this.end(null, "".concat(LATE_PONGS, " pings were answered late"), null, "late");
+                return;
+            }
+            _this.pingTimer.start(late ? 0 : ping);
             var complete = reply.sent === _this.received;
             _this.received = reply.sent;
             _this.listener.sounded(reply.position, complete);
         }, function (error) {
             if (_this.over)
                 return;
-            if (error.code === "timeout")
-                _this.end(null, "a ping was not answered within ".concat(pong, " ms"));
+            if (error.code === "timeout") {
+                var fault = _this.slept(sent, pong) ? null : "silent";
+                _this.end(null, "a ping was not answered within ".concat(pong, " ms"), null, fault);
+            }
             else
                 _this.pingTimer.start(ping);
         }, { timeout: pong, ahead: true });
@@ -675,13 +1029,15 @@ var Connector = (function () {
         this.welcome = null;
         this.session = null;
         this.endpoint = 0;
+        this.soughtSince = 0;
         this.changes = 0;
         this.leaving = false;
         this.stopAsking = function () { return undefined; };
         var environment = settings.environment;
+        this.routes = new Routes(settings);
         this.backoff = new Backoff(environment.random, settings.backoff);
         this.retryTimer = new Timer(environment, function () { return _this.attempt(); });
-        this.stableTimer = new Timer(environment, function () { return _this.backoff.reset(); });
+        this.stableTimer = new Timer(environment, function () { return _this.isStable(); });
         this.leaveTimer = new Timer(environment, function () { return _this.leave(); });
         this.refresher = new Refresher(settings, function (error) { return listener.failed(error); }, function (error) { return _this.giveUp(error, null, error.message); });
     }
@@ -696,6 +1052,7 @@ var Connector = (function () {
         if (this.state !== "disconnected")
             return;
         this.backoff.reset();
+        this.soughtSince = this.settings.environment.now();
         this.retryTimer.start(0);
         this.change("connecting", null, null, null);
     };
@@ -737,6 +1094,26 @@ var Connector = (function () {
     };
     Connector.prototype.open = function (token) {
         var _this = this;
+        var canLeave = function (transport) { return _this.routes.canLeave(transport); };
+        var session = new Session(this.settings, canLeave, {
+            connected: function (welcome) { return _this.connected(session, welcome); },
+            pushed: function (message) { return _this.listener.pushed(message); },
+            sounded: function (position, complete) { return _this.listener.sounded(position, complete); },
+            complained: function (error) { return _this.listener.failed(error); },
+            ended: function (ending) { return _this.ended(session, ending); },
+        });
+        this.session = session;
+        var only = this.routes.begin(this.url);
+        session.open(this.url, only, function () { return _this.command(session, token); });
+    };
+    Object.defineProperty(Connector.prototype, "url", {
+        get: function () {
+            return this.settings.endpoints[this.endpoint];
+        },
+        enumerable: false,
+        configurable: true
+    });
+    Connector.prototype.command = function (session, token) {
         var command = {
             type: "connect",
             version: PROTOCOL_VERSION,
@@ -745,31 +1122,49 @@ var Connector = (function () {
             command.client = this.settings.clientId;
         else
             command.token = token;
-        var session = new Session(this.settings, {
-            connected: function (welcome) { return _this.connected(session, welcome); },
-            pushed: function (message) { return _this.listener.pushed(message); },
-            sounded: function (position, complete) { return _this.listener.sounded(position, complete); },
-            complained: function (error) { return _this.listener.failed(error); },
-            ended: function (ending) { return _this.ended(ending); },
-        });
-        this.session = session;
-        session.open(this.settings.endpoints[this.endpoint], command);
+        var tried = this.routes.leftOut(this.url, session.tried);
+        if (tried.length)
+            command.transport = { tried: tried, ms: this.seeking };
+        return command;
     };
+    Object.defineProperty(Connector.prototype, "seeking", {
+        get: function () {
+            return Math.max(0, this.settings.environment.now() - this.soughtSince);
+        },
+        enumerable: false,
+        configurable: true
+    });
     Connector.prototype.connected = function (session, welcome) {
         this.welcome = welcome;
         this.stableTimer.start(this.settings.timeouts.stable);
         this.refresher.start(session.calls, welcome.expires_in);
-        if (this.change("connected", null, null, null))
+        var transport = session.transportName, tried = session.tried, faulty = session.faulty;
+        var report = { transport: transport, tried: this.routes.leftOut(this.url, tried), ms: this.seeking };
+        if (transport !== null)
+            this.routes.delivers(this.url, transport, faulty, false);
+        if (!this.change("connected", null, null, null))
+            return;
+        var change = this.changes;
+        this.listener.routed(report);
+        if (change === this.changes)
             this.listener.connected(welcome, session.calls);
+    };
+    Connector.prototype.isStable = function () {
+        this.backoff.reset();
+        var transport = this.transport;
+        if (transport !== null)
+            this.routes.delivers(this.url, transport, [], true);
     };
     Connector.prototype.leave = function () {
         var reason = "the gateway asked to reconnect";
+        this.routes.acquit(this.url);
         this.drop(reason, "connection_lost");
         this.moveOn();
         this.wait(this.backoff.move(), null, reason);
     };
-    Connector.prototype.ended = function (_a) {
-        var code = _a.code, reason = _a.reason, refusal = _a.refusal;
+    Connector.prototype.ended = function (session, _a) {
+        var code = _a.code, reason = _a.reason, refusal = _a.refusal, fault = _a.fault;
+        var fellBack = this.judge(session, fault);
         var asked = this.leaving && code === DRAINING;
         var error = finalError(code, reason, refusal);
         if (error) {
@@ -777,10 +1172,23 @@ var Connector = (function () {
             return;
         }
         this.drop(reason, "connection_lost");
-        this.moveOn();
+        if (!fellBack)
+            this.moveOn();
         var current = this.wait(asked ? this.backoff.move() : this.backoff.next(), code, reason);
         if (current && refusal)
             this.listener.failed(refusal);
+    };
+    Connector.prototype.judge = function (session, fault) {
+        var transport = session.transportName;
+        if (!session.wasOpen) {
+            this.routes.unreached(this.url, session.tried.length > 0);
+            return false;
+        }
+        if (fault && transport !== null) {
+            return this.routes.strike(this.url, { transport: transport, reason: fault, ms: session.age });
+        }
+        this.routes.acquit(this.url);
+        return false;
     };
     Connector.prototype.giveUp = function (error, code, reason) {
         this.drop(reason, "connection_lost");
@@ -797,6 +1205,8 @@ var Connector = (function () {
     Connector.prototype.drop = function (reason, code) {
         var session = this.session;
         this.session = null;
+        if (this.welcome)
+            this.soughtSince = this.settings.environment.now();
         this.welcome = null;
         this.leaving = false;
         this.stopAsking();
@@ -859,10 +1269,22 @@ var Emitter = (function () {
     return Emitter;
 }());
 
+function snapshot(data) {
+    var text;
+    try {
+        text = JSON.stringify(data);
+    }
+    catch (_a) {
+        return null;
+    }
+    return text === undefined ? null : { data: JSON.parse(text) };
+}
+
 var Publisher = (function () {
-    function Publisher(settings, awaitsAccess) {
+    function Publisher(settings, awaitsAccess, renew) {
         this.settings = settings;
         this.awaitsAccess = awaitsAccess;
+        this.renew = renew;
         this.PromiseClass = promiseMaker();
         this.pending = [];
         this.calls = null;
@@ -898,6 +1320,7 @@ var Publisher = (function () {
                         return _this.fail(item_1, failure("timeout", "not confirmed within ".concat(timeouts.publish, " ms"), true));
                     }),
                     held: false,
+                    renewed: false,
                     resolve: resolve,
                     reject: reject,
                 };
@@ -948,12 +1371,23 @@ var Publisher = (function () {
         }, function (error) {
             if (_this.pending.indexOf(item) < 0)
                 return;
+            var revoked = error.code === "token_revoked";
             if (error.temporary)
                 item.retryTimer.start(item.backoff.next());
-            else if (error.code === "forbidden" && _this.awaitsAccess(item.room))
+            else if ((revoked || error.code === "forbidden") && _this.awaitsAccess(item.room))
                 item.held = true;
-            else
+            else if (!revoked || !_this.renewFor(item))
                 _this.fail(item, error);
+        });
+    };
+    Publisher.prototype.renewFor = function (item) {
+        var _this = this;
+        if (item.renewed)
+            return false;
+        item.renewed = true;
+        return this.renew(function () {
+            if (_this.pending.indexOf(item) >= 0)
+                _this.send(item);
         });
     };
     Publisher.prototype.fail = function (item, error) {
@@ -975,23 +1409,93 @@ var Publisher = (function () {
     return Publisher;
 }());
 
-function snapshot(data) {
-    var text;
-    try {
-        text = JSON.stringify(data);
+var Requester = (function () {
+    function Requester(settings) {
+        this.settings = settings;
+        this.PromiseClass = promiseMaker();
+        this.unsent = [];
+        this.underway = 0;
+        this.calls = null;
     }
-    catch (_a) {
-        return null;
-    }
-    return text === undefined ? null : { data: JSON.parse(text) };
-}
+    Requester.prototype.request = function (name, data, options, accepting) {
+        var _this = this;
+        var _a = this.settings, environment = _a.environment, maxPending = _a.maxPending, timeouts = _a.timeouts;
+        var timeout = options.timeout === undefined ? timeouts.request : options.timeout;
+        return new this.PromiseClass(function (resolve, reject) {
+            var frozen = snapshot(data);
+            if (frozen === null) {
+                reject(failure("bad_request", "data must be a value that JSON can carry", false));
+            }
+            else if (!accepting) {
+                reject(failure("disconnected", "the client is disconnected: call connect() first", true));
+            }
+            else if (_this.unsent.length + _this.underway >= maxPending) {
+                reject(failure("too_many_pending", "".concat(maxPending, " requests wait for their answer"), true));
+            }
+            else {
+                var item_1 = {
+                    name: name,
+                    data: frozen.data,
+                    timeout: timeout,
+                    deadline: new Timer(environment, function () {
+                        _this.unsent.splice(_this.unsent.indexOf(item_1), 1);
+                        reject(failure("timeout", "not connected within ".concat(timeout, " ms: it was not sent"), true));
+                    }),
+                    resolve: resolve,
+                    reject: reject,
+                };
+                if (_this.calls)
+                    _this.send(item_1, _this.calls);
+                else {
+                    _this.unsent.push(item_1);
+                    item_1.deadline.start(timeout);
+                }
+            }
+        });
+    };
+    Requester.prototype.resume = function (calls) {
+        this.calls = calls;
+        var items = this.unsent;
+        this.unsent = [];
+        for (var _i = 0, items_1 = items; _i < items_1.length; _i++) {
+            var item = items_1[_i];
+            item.deadline.stop();
+            this.send(item, calls);
+        }
+    };
+    Requester.prototype.suspend = function () {
+        this.calls = null;
+    };
+    Requester.prototype.abandon = function (reason) {
+        var items = this.unsent;
+        this.unsent = [];
+        for (var _i = 0, items_2 = items; _i < items_2.length; _i++) {
+            var _a = items_2[_i], deadline = _a.deadline, reject = _a.reject;
+            deadline.stop();
+            reject(failure("disconnected", reason, true));
+        }
+    };
+    Requester.prototype.send = function (_a, calls) {
+        var _this = this;
+        var name = _a.name, data = _a.data, timeout = _a.timeout, resolve = _a.resolve, reject = _a.reject;
+        this.underway += 1;
+        calls.send({ type: "request", name: name, data: data, timeout: timeout / 1000 }, function (response) {
+            _this.underway -= 1;
+            resolve(response.data);
+        }, function (error) {
+            _this.underway -= 1;
+            reject(error);
+        }, { timeout: timeout + this.settings.timeouts.reply, ahead: true });
+    };
+    return Requester;
+}());
 
 var WAIT = { base: 250, cap: 4000 };
 var Older = (function () {
-    function Older(room, settings, head) {
+    function Older(room, settings, follower) {
         this.room = room;
         this.settings = settings;
-        this.head = head;
+        this.follower = follower;
         this.oldest = null;
         this.restarts = 0;
         this.queue = null;
@@ -1050,7 +1554,7 @@ var Older = (function () {
             }
         };
         var ask = function () {
-            var _a = _this, oldest = _a.oldest, restarts = _a.restarts;
+            var restarts = _this.restarts;
             var query = _this.query(limit);
             if (!query) {
                 var reason_1 = "nothing is known of the room yet: wait until it is subscribed";
@@ -1060,8 +1564,7 @@ var Older = (function () {
             var take = function (page) {
                 if (over)
                     return;
-                var bounded = query.before !== undefined || query.until !== undefined;
-                if (restarts !== _this.restarts || (!bounded && oldest !== _this.oldest))
+                if (restarts !== _this.restarts)
                     ask();
                 else if (!page.complete)
                     again.start(backoff.next());
@@ -1088,10 +1591,9 @@ var Older = (function () {
     Older.prototype.query = function (limit) {
         if (this.oldest !== null)
             return { limit: limit, before: this.oldest };
-        var head = this.head();
-        if (typeof head === "string")
-            return { limit: limit, until: head };
-        return head === null ? { limit: limit } : null;
+        var _a = this.follower, head = _a.head, position = _a.position;
+        var until = typeof head === "string" ? head : position;
+        return until === null ? null : { limit: limit, until: until };
     };
     return Older;
 }());
@@ -1222,7 +1724,7 @@ var Follower = (function () {
     });
     Object.defineProperty(Follower.prototype, "awaitsAccess", {
         get: function () {
-            return this.state === "subscribing" && this.options.token !== undefined;
+            return this.state === "subscribing" && (this.options.token !== undefined || this.outdated);
         },
         enumerable: false,
         configurable: true
@@ -1568,7 +2070,7 @@ var Rooms = (function () {
         }
         var follower = entry.follower;
         var environment = this.settings.environment;
-        var older = new Older(room, this.settings, function () { return follower.head; });
+        var older = new Older(room, this.settings, follower);
         var subscription = new Subscription(room, environment, this.subscriptionOwner, follower, older);
         entry.subscription = subscription;
         this.leaving.remove(room);
@@ -1722,9 +2224,44 @@ function randomBytes() {
         bytes.push(Math.floor(Math.random() * 256));
     return bytes;
 }
+var unsaved = new Table();
+function storage() {
+    try {
+        return typeof localStorage === "object" ? localStorage : null;
+    }
+    catch (_a) {
+        return null;
+    }
+}
+function withStorage(action) {
+    var place = storage();
+    try {
+        return place ? action(place) : undefined;
+    }
+    catch (_a) {
+        return undefined;
+    }
+}
 var realEnvironment = {
     setTimeout: function (action, milliseconds) { return setTimeout(action, milliseconds); },
     clearTimeout: function (handle) { return clearTimeout(handle); },
+    now: function () { return Date.now(); },
+    load: function (key) { return unsaved.get(key) || withStorage(function (place) { return place.getItem(key); }) || null; },
+    save: function (key, text) {
+        unsaved.remove(key);
+        var saved = withStorage(function (place) {
+            if (text === null)
+                place.removeItem(key);
+            else
+                place.setItem(key, text);
+            return true;
+        });
+        if (!saved && text !== null)
+            unsaved.set(key, text);
+    },
+    hasCrossOriginRequests: function () {
+        return typeof XMLHttpRequest !== "undefined" && "withCredentials" in new XMLHttpRequest();
+    },
     random: function () { return Math.random(); },
     randomId: function () {
         var bytes = randomBytes();
@@ -1747,8 +2284,10 @@ var TIMEOUTS = {
     pong: 10000,
     publish: 30000,
     archive: 30000,
+    request: 30000,
     stable: 30000,
 };
+var FALLBACK = { deliver: 4000, brief: 10000, remember: 3600000 };
 var CLIENT_ID = /^[A-Za-z0-9_-]{16,64}$/;
 function settingsOf(endpoints, options) {
     var list = typeof endpoints === "string" ? [endpoints] : endpoints.slice();
@@ -1779,6 +2318,9 @@ function settingsOf(endpoints, options) {
         SockJS: options.SockJS || globalSockJS(),
         sockjs: options.sockjs || {},
         backoff: positive("backoff", completed({ base: 500, cap: 20000 }, options.backoff)),
+        fallback: options.fallback === false
+            ? null
+            : positive("fallback", completed(FALLBACK, options.fallback)),
         timeouts: positive("timeouts", completed(TIMEOUTS, options.timeouts)),
         maxPending: maxPending,
         environment: environment,
@@ -1814,16 +2356,19 @@ var Roomline = (function (_super) {
         _this = _super.call(this, settings.environment) || this;
         _this.calls = null;
         _this.settings = settings;
-        _this.publisher = new Publisher(settings, function (room) { return _this.rooms.awaitsAccess(room); });
+        var renew = function (done) { return _this.connector.renew(done); };
+        _this.publisher = new Publisher(settings, function (room) { return _this.rooms.awaitsAccess(room); }, renew);
+        _this.requester = new Requester(settings);
         _this.rooms = new Rooms(settings, {
             tell: function (name, event) { return _this.emit(name, event); },
             opened: function (room) { return _this.publisher.release(room); },
-            renew: function (done) { return _this.connector.renew(done); },
+            renew: renew,
             publish: function (room, data, publishOptions) { return _this.publish(room, data, publishOptions); },
             history: function (room, limit) { return _this.history(room, limit); },
         });
         _this.connector = new Connector(settings, {
             changed: function (event) { return _this.changed(event); },
+            routed: function (event) { return _this.emit("transport", event); },
             connected: function (welcome, calls) { return _this.connected(welcome, calls); },
             interrupted: function () { return _this.interrupted(); },
             refused: function (error) { return _this.emit("error", error); },
@@ -1893,6 +2438,11 @@ var Roomline = (function (_super) {
         var key = options.key === undefined ? null : options.key;
         return this.publisher.publish(room, data, key, this.state !== "disconnected");
     };
+    Roomline.prototype.request = function (name, data, options) {
+        if (data === void 0) { data = null; }
+        if (options === void 0) { options = {}; }
+        return this.requester.request(name, data, options, this.state !== "disconnected");
+    };
     Roomline.prototype.history = function (room, limit) {
         var _this = this;
         var PromiseClass = promiseMaker();
@@ -1909,7 +2459,9 @@ var Roomline = (function (_super) {
     };
     Roomline.prototype.changed = function (event) {
         if (event.state === "disconnected") {
-            this.publisher.abandon(event.reason || "disconnect() was called");
+            var reason = event.reason || "disconnect() was called";
+            this.publisher.abandon(reason);
+            this.requester.abandon(reason);
         }
         this.emit("state", event);
     };
@@ -1919,6 +2471,7 @@ var Roomline = (function (_super) {
         if (this.calls !== calls)
             return;
         this.publisher.resume(calls);
+        this.requester.resume(calls);
         var session = welcome.session, user = welcome.user, node = welcome.node, limits = welcome.limits;
         var rooms = welcome.rooms.map(function (_a) {
             var room = _a.room;
@@ -1929,6 +2482,7 @@ var Roomline = (function (_super) {
     Roomline.prototype.interrupted = function () {
         this.calls = null;
         this.publisher.suspend();
+        this.requester.suspend();
         this.rooms.suspend();
     };
     Roomline.prototype.pushed = function (message) {

@@ -13,8 +13,7 @@ import { promiseMaker } from "./promise.js";
 import type { Settings } from "./settings.js";
 import { Timer } from "./timer.js";
 
-/** Which publications are wanted: the latest `limit` of those before the one at a position, or up
- * to the one at a position; or of all. */
+/** Which publications are wanted: the latest `limit` of those before a position, or up to one. */
 export interface ArchiveQuery {
   readonly limit: number;
   readonly before?: string;
@@ -26,7 +25,7 @@ export interface ArchivePage {
   readonly publications: readonly Publication[];
   /** Whether there are older ones. */
   readonly more: boolean;
-  /** Whether the publication at the position is archived, so that nothing is missing behind it. */
+  /** Whether the archive has come to the position, so that nothing is missing behind it. */
   readonly complete: boolean;
 }
 
@@ -49,11 +48,14 @@ export class Older {
   private restarts = 0;
   private queue: PromiseLike<unknown> | null = null;
 
-  /** `head`: the room's last publication as a follower knows it. */
+  /** `follower`: where the room stands while nothing was told. */
   constructor(
     private readonly room: string,
     private readonly settings: Settings,
-    private readonly head: () => string | null | undefined,
+    private readonly follower: {
+      readonly head: string | null | undefined;
+      readonly position: string | null;
+    },
   ) {}
 
   /** A publication is told. */
@@ -116,7 +118,7 @@ export class Older {
       }
     };
     const ask = () => {
-      const { oldest, restarts } = this;
+      const { restarts } = this;
       const query = this.query(limit);
       if (!query) {
         const reason = "nothing is known of the room yet: wait until it is subscribed";
@@ -125,8 +127,7 @@ export class Older {
       }
       const take = (page: ArchivePage) => {
         if (over) return;
-        const bounded = query.before !== undefined || query.until !== undefined;
-        if (restarts !== this.restarts || (!bounded && oldest !== this.oldest)) ask();
+        if (restarts !== this.restarts) ask();
         else if (!page.complete) again.start(backoff.next());
         else {
           const { publications, more } = page;
@@ -150,9 +151,11 @@ export class Older {
   /** What is older than all that was told; null: that is not known yet. */
   private query(limit: number): ArchiveQuery | null {
     if (this.oldest !== null) return { limit, before: this.oldest };
-    const head = this.head();
-    if (typeof head === "string") return { limit, until: head };
-    return head === null ? { limit } : null;
+    // A room that has nothing in the log may get something at any moment, and the archive may have
+    // it before we are told of it: so this one has an end, too.
+    const { head, position } = this.follower;
+    const until = typeof head === "string" ? head : position;
+    return until === null ? null : { limit, until };
   }
 }
 

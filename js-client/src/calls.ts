@@ -7,20 +7,21 @@ import { Table } from "./table.js";
 import { Timer } from "./timer.js";
 import { utf8Length } from "./utf8.js";
 
-/** How many commands may be without a reply. The rest waits here, so that a client with many
- * rooms that comes back is no flood. */
+/** How many commands may be without a reply, those ahead of others aside. The rest waits here, so
+ * that a client with many rooms that comes back is no flood. */
 const WINDOW = 16;
 
 export interface CallOptions {
   /** Milliseconds to wait for the reply, from the moment the command is sent. */
   readonly timeout?: number;
-  /** Send at once, whatever else waits. */
+  /** Send at once, whatever else waits, and let nothing else wait for its reply. */
   readonly ahead?: boolean;
 }
 
 interface Call {
   readonly command: Command;
   readonly timeout: number;
+  readonly ahead: boolean;
   readonly done: (reply: any) => void;
   readonly fail: (error: RoomlineError) => void;
 }
@@ -60,8 +61,8 @@ export class Calls {
       return;
     }
     const timeout = options.timeout === undefined ? this.replyTimeout : options.timeout;
-    const call: Call = { command, timeout, done, fail };
-    if (options.ahead) this.transmit(call);
+    const call: Call = { command, timeout, ahead: options.ahead === true, done, fail };
+    if (call.ahead) this.transmit(call);
     else {
       this.waiting.push(call);
       this.fillWindow();
@@ -77,9 +78,10 @@ export class Calls {
     this.forget(id);
     if (message.type === "error") {
       const reply = message as unknown as ErrorReply;
-      entry.call.fail(
-        failure(reply.code, reply.reason, reply.temporary, roomOf(entry.call.command)),
-      );
+      const { code, reason, temporary, refusal } = reply;
+      const error = failure(code, reason, temporary, roomOf(entry.call.command));
+      error.refusal = refusal === undefined ? null : refusal;
+      entry.call.fail(error);
     } else {
       entry.call.done(message);
     }
@@ -120,15 +122,16 @@ export class Calls {
       this.fillWindow();
     });
     this.unanswered.set(String(id), { call, timer });
-    this.unansweredCount += 1;
+    if (!call.ahead) this.unansweredCount += 1;
     timer.start(call.timeout);
     this.write(text);
   }
 
   private forget(id: string): void {
-    this.unanswered.get(id)!.timer.stop();
+    const { call, timer } = this.unanswered.get(id)!;
+    timer.stop();
     this.unanswered.remove(id);
-    this.unansweredCount -= 1;
+    if (!call.ahead) this.unansweredCount -= 1;
   }
 }
 

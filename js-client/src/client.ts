@@ -1,7 +1,7 @@
 /** The client: rooms and publishes on top of a connection that comes and goes. */
 
 import type { Calls } from "./calls.js";
-import { Connector, type StateEvent } from "./connector.js";
+import { Connector, type StateEvent, type TransportEvent } from "./connector.js";
 import { Emitter } from "./emitter.js";
 import { failure } from "./errors.js";
 import type { SubscribeOptions } from "./follower.js";
@@ -17,6 +17,7 @@ import type {
 } from "./messages.js";
 import { promiseMaker } from "./promise.js";
 import { Publisher, type Published } from "./publisher.js";
+import { Requester, type RequestOptions } from "./requester.js";
 import { Rooms, type RoomEvents } from "./rooms.js";
 import { settingsOf, type Options, type Settings } from "./settings.js";
 import type { ClientState } from "./states.js";
@@ -36,6 +37,7 @@ export interface ConnectedEvent {
 /** The events of every room are the client's too. */
 export interface ClientEvents extends RoomEvents {
   state: StateEvent;
+  transport: TransportEvent;
   connected: ConnectedEvent;
 }
 
@@ -43,6 +45,7 @@ export class Roomline extends Emitter<ClientEvents> {
   private readonly settings: Settings;
   private readonly connector: Connector;
   private readonly publisher: Publisher;
+  private readonly requester: Requester;
   private readonly rooms: Rooms;
   private calls: Calls | null = null;
 
@@ -52,16 +55,19 @@ export class Roomline extends Emitter<ClientEvents> {
     const settings = settingsOf(endpoints, options);
     super(settings.environment);
     this.settings = settings;
-    this.publisher = new Publisher(settings, (room) => this.rooms.awaitsAccess(room));
+    const renew = (done: () => void) => this.connector.renew(done);
+    this.publisher = new Publisher(settings, (room) => this.rooms.awaitsAccess(room), renew);
+    this.requester = new Requester(settings);
     this.rooms = new Rooms(settings, {
       tell: (name, event) => this.emit<keyof RoomEvents>(name, event),
       opened: (room) => this.publisher.release(room),
-      renew: (done) => this.connector.renew(done),
+      renew,
       publish: (room, data, publishOptions) => this.publish(room, data, publishOptions),
       history: (room, limit) => this.history(room, limit),
     });
     this.connector = new Connector(settings, {
       changed: (event) => this.changed(event),
+      routed: (event) => this.emit("transport", event),
       connected: (welcome, calls) => this.connected(welcome, calls),
       interrupted: () => this.interrupted(),
       refused: (error) => this.emit("error", error),
@@ -105,7 +111,8 @@ export class Roomline extends Emitter<ClientEvents> {
     this.connector.connect();
   }
 
-  /** Leave. Subscriptions continue at the next `connect()`; pending publishes are rejected. */
+  /** Leave. Subscriptions continue at the next `connect()`; pending publishes and requests are
+   * rejected. */
   disconnect(): void {
     this.connector.disconnect();
   }
@@ -129,6 +136,15 @@ export class Roomline extends Emitter<ClientEvents> {
     return this.publisher.publish(room, data, key, this.state !== "disconnected");
   }
 
+  /**
+   * Ask the project's handler of this name; fulfilled with what it returns. Sent once: rejected
+   * with a `RoomlineError` when it is refused, when no answer comes in time, and when the connection
+   * is lost meanwhile; where the error is temporary, it may or may not have been carried out.
+   */
+  request(name: string, data: unknown = null, options: RequestOptions = {}): Promise<unknown> {
+    return this.requester.request(name, data, options, this.state !== "disconnected");
+  }
+
   private history(room: string, limit: number): Promise<HistoryPage> {
     const PromiseClass = promiseMaker();
     return new PromiseClass<HistoryPage>((resolve, reject) => {
@@ -146,7 +162,9 @@ export class Roomline extends Emitter<ClientEvents> {
 
   private changed(event: StateEvent): void {
     if (event.state === "disconnected") {
-      this.publisher.abandon(event.reason || "disconnect() was called");
+      const reason = event.reason || "disconnect() was called";
+      this.publisher.abandon(reason);
+      this.requester.abandon(reason);
     }
     this.emit("state", event);
   }
@@ -157,6 +175,7 @@ export class Roomline extends Emitter<ClientEvents> {
     // A listener may have disconnected.
     if (this.calls !== calls) return;
     this.publisher.resume(calls);
+    this.requester.resume(calls);
     const { session, user, node, limits } = welcome;
     const rooms = welcome.rooms.map(({ room }) => room);
     this.emit("connected", { session, user, node, limits, rooms, transport: this.transport });
@@ -165,6 +184,7 @@ export class Roomline extends Emitter<ClientEvents> {
   private interrupted(): void {
     this.calls = null;
     this.publisher.suspend();
+    this.requester.suspend();
     this.rooms.suspend();
   }
 

@@ -35,7 +35,10 @@ export const ERRORS: { readonly [code: string]: ErrorEntry } = {
   rate_limited: { temporary: true, meaning: "too many commands: slow down" },
   catching_up: { temporary: true, meaning: "this node has not read the log that far yet" },
   unavailable: { temporary: true, meaning: "the broker cannot be reached: try again, publish with the same key" },
-  rejected: { temporary: false, meaning: "the broker refuses this publication" },
+  rejected: { temporary: false, meaning: "the broker, or who moderates the room, refuses this publication" },
+  request_unknown: { temporary: false, meaning: "no handler has this name" },
+  request_failed: { temporary: false, meaning: "the handler refuses, or has failed" },
+  request_timeout: { temporary: true, meaning: "no answer came: the request may or may not have been carried out" },
 };
 
 /** Close codes. */
@@ -48,6 +51,7 @@ export const DISCONNECTS: { readonly [code: number]: DisconnectEntry } = {
   3500: { reason: "bad protocol", reconnect: false, meaning: "too many malformed messages" },
   3501: { reason: "message too long", reconnect: false, meaning: "a message exceeded the size limit" },
   3502: { reason: "flood", reconnect: false, meaning: "commands kept coming far above the rate limit" },
+  3503: { reason: "removed", reconnect: false, meaning: "an operator has ended this session" },
 };
 
 /** Codes of `unsubscribed` pushes. */

@@ -1,5 +1,5 @@
 /**
- * Keeping one session alive: which endpoint, when to try, when to give up.
+ * Keeping one session alive: which endpoint, by which transport, when to try, when to give up.
  *
  *     disconnected --connect()--> connecting --connected--> connected
  *          ^                       ^     `-- failed: wait, next endpoint --'|
@@ -10,9 +10,11 @@
 import { Backoff } from "./backoff.js";
 import type { Calls } from "./calls.js";
 import { DISCONNECTS } from "./codes.js";
+import type { TransportReason, Trial } from "./fallback.js";
 import { failure, isOutdated, type RoomlineError } from "./errors.js";
 import { PROTOCOL_VERSION, type Command, type Connected, type Incoming } from "./messages.js";
 import { Refresher } from "./refresher.js";
+import { Routes } from "./routes.js";
 import { Session, type Ending } from "./session.js";
 import type { Settings } from "./settings.js";
 import type { ClientState } from "./states.js";
@@ -35,8 +37,20 @@ export interface StateEvent {
   readonly retryIn: number | null;
 }
 
+/** How this connection came about. */
+export interface TransportEvent {
+  /** SockJS's name of the transport in use. */
+  readonly transport: string | null;
+  /** The better ones that are not in use, and why. */
+  readonly tried: readonly Trial[];
+  /** Milliseconds from `connect()`, or from the loss of the last connection, to this one. */
+  readonly ms: number;
+}
+
 export interface ConnectorListener {
   changed(event: StateEvent): void;
+  /** Told before `connected`. */
+  routed(event: TransportEvent): void;
   connected(welcome: Connected, calls: Calls): void;
   /** There is no session now. Told before `changed`. */
   interrupted(): void;
@@ -54,11 +68,14 @@ export class Connector {
   welcome: Connected | null = null;
   private session: Session | null = null;
   private endpoint = 0;
+  /** When it began to seek a connection: milliseconds since the epoch. */
+  private soughtSince = 0;
   /** Counts changes of state, to notice those that listeners make. */
   private changes = 0;
   /** Whether the gateway has asked this session to leave. */
   private leaving = false;
   private stopAsking: () => void = () => undefined;
+  private readonly routes: Routes;
   private readonly backoff: Backoff;
   private readonly retryTimer: Timer;
   private readonly stableTimer: Timer;
@@ -70,9 +87,10 @@ export class Connector {
     private readonly listener: ConnectorListener,
   ) {
     const { environment } = settings;
+    this.routes = new Routes(settings);
     this.backoff = new Backoff(environment.random, settings.backoff);
     this.retryTimer = new Timer(environment, () => this.attempt());
-    this.stableTimer = new Timer(environment, () => this.backoff.reset());
+    this.stableTimer = new Timer(environment, () => this.isStable());
     this.leaveTimer = new Timer(environment, () => this.leave());
     this.refresher = new Refresher(
       settings,
@@ -89,6 +107,7 @@ export class Connector {
   connect(): void {
     if (this.state !== "disconnected") return;
     this.backoff.reset();
+    this.soughtSince = this.settings.environment.now();
     this.retryTimer.start(0);
     this.change("connecting", null, null, null);
   }
@@ -136,39 +155,71 @@ export class Connector {
   }
 
   private open(token: string | null): void {
+    const canLeave = (transport: string | null) => this.routes.canLeave(transport);
+    const session = new Session(this.settings, canLeave, {
+      connected: (welcome) => this.connected(session, welcome),
+      pushed: (message) => this.listener.pushed(message),
+      sounded: (position, complete) => this.listener.sounded(position, complete),
+      complained: (error) => this.listener.failed(error),
+      ended: (ending) => this.ended(session, ending),
+    });
+    this.session = session;
+    const only = this.routes.begin(this.url);
+    session.open(this.url, only, () => this.command(session, token));
+  }
+
+  private get url(): string {
+    return this.settings.endpoints[this.endpoint]!;
+  }
+
+  private command(session: Session, token: string | null): Command {
     const command: Extract<Command, { type: "connect" }> = {
       type: "connect",
       version: PROTOCOL_VERSION,
     };
     if (token === null) command.client = this.settings.clientId;
     else command.token = token;
-    const session = new Session(this.settings, {
-      connected: (welcome) => this.connected(session, welcome),
-      pushed: (message) => this.listener.pushed(message),
-      sounded: (position, complete) => this.listener.sounded(position, complete),
-      complained: (error) => this.listener.failed(error),
-      ended: (ending) => this.ended(ending),
-    });
-    this.session = session;
-    session.open(this.settings.endpoints[this.endpoint]!, command);
+    const tried = this.routes.leftOut(this.url, session.tried);
+    if (tried.length) command.transport = { tried, ms: this.seeking };
+    return command;
+  }
+
+  /** Milliseconds since it began to seek a connection. */
+  private get seeking(): number {
+    return Math.max(0, this.settings.environment.now() - this.soughtSince);
   }
 
   private connected(session: Session, welcome: Connected): void {
     this.welcome = welcome;
     this.stableTimer.start(this.settings.timeouts.stable);
     this.refresher.start(session.calls, welcome.expires_in);
-    if (this.change("connected", null, null, null)) this.listener.connected(welcome, session.calls);
+    const { transportName: transport, tried, faulty } = session;
+    const report = { transport, tried: this.routes.leftOut(this.url, tried), ms: this.seeking };
+    if (transport !== null) this.routes.delivers(this.url, transport, faulty, false);
+    if (!this.change("connected", null, null, null)) return;
+    const change = this.changes;
+    this.listener.routed(report);
+    if (change === this.changes) this.listener.connected(welcome, session.calls);
+  }
+
+  /** The connection has lasted. */
+  private isStable(): void {
+    this.backoff.reset();
+    const { transport } = this;
+    if (transport !== null) this.routes.delivers(this.url, transport, [], true);
   }
 
   /** The gateway wants this client on another node. */
   private leave(): void {
     const reason = "the gateway asked to reconnect";
+    this.routes.acquit(this.url);
     this.drop(reason, "connection_lost");
     this.moveOn();
     this.wait(this.backoff.move(), null, reason);
   }
 
-  private ended({ code, reason, refusal }: Ending): void {
+  private ended(session: Session, { code, reason, refusal, fault }: Ending): void {
+    const fellBack = this.judge(session, fault);
     const asked = this.leaving && code === DRAINING;
     const error = finalError(code, reason, refusal);
     if (error) {
@@ -176,9 +227,24 @@ export class Connector {
       return;
     }
     this.drop(reason, "connection_lost");
-    this.moveOn();
+    // What is left to try is tried at the same endpoint.
+    if (!fellBack) this.moveOn();
     const current = this.wait(asked ? this.backoff.move() : this.backoff.next(), code, reason);
     if (current && refusal) this.listener.failed(refusal);
+  }
+
+  /** What the end of a session says of its transport. True: another one is to be used. */
+  private judge(session: Session, fault: TransportReason | null): boolean {
+    const transport = session.transportName;
+    if (!session.wasOpen) {
+      this.routes.unreached(this.url, session.tried.length > 0);
+      return false;
+    }
+    if (fault && transport !== null) {
+      return this.routes.strike(this.url, { transport, reason: fault, ms: session.age });
+    }
+    this.routes.acquit(this.url);
+    return false;
   }
 
   private giveUp(error: RoomlineError, code: number | null, reason: string): void {
@@ -199,6 +265,7 @@ export class Connector {
   private drop(reason: string, code: string): void {
     const session = this.session;
     this.session = null;
+    if (this.welcome) this.soughtSince = this.settings.environment.now();
     this.welcome = null;
     this.leaving = false;
     this.stopAsking();

@@ -21,6 +21,9 @@ export interface RoomlineError extends Error {
   room: string | null;
   /** Of a publish: repeat it with this key and it counts once. Else null. */
   key: string | null;
+  /** Of a request, or a publish that was moderated: the handler's own code for why it refuses,
+   * if it gave one. Else null. */
+  refusal: string | null;
 }
 
 /** Whether the gateway refuses a token that was good once: another one may be good now. */
@@ -43,5 +46,6 @@ export function failure(
   error.temporary = temporary;
   error.room = room;
   error.key = null;
+  error.refusal = null;
   return error;
 }

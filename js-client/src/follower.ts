@@ -102,9 +102,10 @@ export class Follower {
     return this.chain.head;
   }
 
-  /** Whether the right to publish may still have to come, with the room token. */
+  /** Whether the right to publish may still have to come: with the room token, or with the new
+   * connection token that changed rights make necessary. */
   get awaitsAccess(): boolean {
-    return this.state === "subscribing" && this.options.token !== undefined;
+    return this.state === "subscribing" && (this.options.token !== undefined || this.outdated);
   }
 
   /** What the application wants of this room. A room that is followed already is subscribed to

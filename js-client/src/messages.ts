@@ -1,5 +1,7 @@
 /** The protocol's messages as types, and what is read of an incoming text. */
 
+import type { Trial } from "./fallback.js";
+
 export const PROTOCOL_VERSION = 1;
 
 /** One publication of a room's log. */
@@ -67,6 +69,10 @@ export interface Refreshed {
   readonly expires_in: number | null;
 }
 
+export interface Response {
+  readonly data: unknown;
+}
+
 export interface Pong {
   /** Messages without an id that were queued to this session since it began. */
   readonly sent: number;
@@ -77,6 +83,8 @@ export interface ErrorReply {
   readonly code: string;
   readonly reason: string;
   readonly temporary: boolean;
+  /** The code that a handler has given its refusal. */
+  readonly refusal?: string;
 }
 
 export interface UnsubscribedPush {
@@ -91,12 +99,19 @@ export interface ReconnectPush {
 
 /** The commands without their ids. The order of fields is the order on the wire. */
 export type Command =
-  | { type: "connect"; version: number; token?: string; client?: string }
+  | {
+      type: "connect";
+      version: number;
+      token?: string;
+      client?: string;
+      transport?: { tried: readonly Trial[]; ms: number };
+    }
   | { type: "subscribe"; room: string; since?: string; history?: number; token?: string }
   | { type: "unsubscribe"; room: string }
   | { type: "publish"; room: string; data: unknown; key: string }
   | { type: "history"; room: string; limit: number }
   | { type: "refresh"; token: string }
+  | { type: "request"; name: string; data: unknown; timeout: number }
   | { type: "ping" };
 
 /** The text of a command. */

@@ -5,6 +5,7 @@ import type { Calls } from "./calls.js";
 import { failure, type RoomlineError } from "./errors.js";
 import { promiseMaker, type PromiseMaker } from "./promise.js";
 import type { Settings } from "./settings.js";
+import { snapshot } from "./snapshot.js";
 import { Timer } from "./timer.js";
 
 /** The broker has confirmed a publication. */
@@ -23,6 +24,8 @@ interface Pending {
   readonly deadline: Timer;
   /** Whether it waits for its room. */
   held: boolean;
+  /** Whether a new token was asked for because of it. */
+  renewed: boolean;
   readonly resolve: (published: Published) => void;
   readonly reject: (error: RoomlineError) => void;
 }
@@ -33,10 +36,13 @@ export class Publisher {
   private calls: Calls | null = null;
 
   /** `awaitsAccess`: whether the right to publish to a room may still have to come: it comes with
-   * the room's subscription where a room token grants it. `release` must be called when it has. */
+   * the room's subscription where a room token grants it, or when the rights have changed. `release`
+   * must be called when it has. `renew`: replace the connection's token, then call `done`, unless
+   * the session ends before; false: there is nobody to ask for one. */
   constructor(
     private readonly settings: Settings,
     private readonly awaitsAccess: (room: string) => boolean,
+    private readonly renew: (done: () => void) => boolean,
   ) {}
 
   /** `key`: null for a random one. `accepting`: whether a connection is there or to be expected. */
@@ -70,6 +76,7 @@ export class Publisher {
             ),
           ),
           held: false,
+          renewed: false,
           resolve,
           reject,
         };
@@ -114,12 +121,24 @@ export class Publisher {
       },
       (error) => {
         if (this.pending.indexOf(item) < 0) return;
+        const revoked = error.code === "token_revoked";
         if (error.temporary) item.retryTimer.start(item.backoff.next());
-        // The room token expired while it was on its way, and is being renewed.
-        else if (error.code === "forbidden" && this.awaitsAccess(item.room)) item.held = true;
-        else this.fail(item, error);
+        // What granted it has ended while it was on its way, and is being renewed.
+        else if ((revoked || error.code === "forbidden") && this.awaitsAccess(item.room))
+          item.held = true;
+        else if (!revoked || !this.renewFor(item)) this.fail(item, error);
       },
     );
+  }
+
+  /** The token that granted it counts no more: send it again when another one was taken. False: it
+   * was refused with another one already, or there is none. */
+  private renewFor(item: Pending): boolean {
+    if (item.renewed) return false;
+    item.renewed = true;
+    return this.renew(() => {
+      if (this.pending.indexOf(item) >= 0) this.send(item);
+    });
   }
 
   private fail(item: Pending, error: RoomlineError): void {
@@ -137,16 +156,4 @@ export class Publisher {
     item.deadline.stop();
     return true;
   }
-}
-
-/** What JSON makes of `data` now, so that a retry sends the same; null: JSON cannot carry it. */
-function snapshot(data: unknown): { readonly data: unknown } | null {
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(data);
-  } catch {
-    // Circular, a bigint, or a toJSON that raises: told like everything else JSON cannot carry.
-    return null;
-  }
-  return text === undefined ? null : { data: JSON.parse(text) };
 }

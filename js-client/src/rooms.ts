@@ -57,7 +57,7 @@ export class Rooms {
     }
     const { follower } = entry;
     const { environment } = this.settings;
-    const older = new Older(room, this.settings, () => follower.head);
+    const older = new Older(room, this.settings, follower);
     const subscription = new Subscription(
       room,
       environment,

@@ -3,11 +3,23 @@
 import { archiveAt, type ArchiveSource } from "./archive.js";
 import type { BackoffRange } from "./backoff.js";
 import { realEnvironment, type Environment } from "./environment.js";
-import { globalSockJS, type SockJSConstructor } from "./transport.js";
+import { globalSockJS, type SockJSConstructor, type SockJSOptions } from "./transport.js";
 
 /** What a token callback may give: a token, or null for none; at once or promised. It may fail
  * instead; an error whose `temporary` is false means that asking again is no use. */
 export type TokenAnswer = string | null | PromiseLike<string | null>;
+
+/** Falling back to another transport. All in milliseconds. */
+export interface Fallback {
+  /** Within this time a transport must carry something to the gateway and back. Slow lines get
+   * three times what opening took, if that is longer. */
+  readonly deliver: number;
+  /** A connection that breaks earlier than this counts against its transport. */
+  readonly brief: number;
+  /** The longest time for which better transports are not tried again; the first times are
+   * shorter. */
+  readonly remember: number;
+}
 
 /** All in milliseconds. */
 export interface Timeouts {
@@ -23,6 +35,8 @@ export interface Timeouts {
   readonly publish: number;
   /** Until an archive has given a page, with all retries. */
   readonly archive: number;
+  /** Until a request is answered. */
+  readonly request: number;
   /** How long a connection must last for the backoff to start over. */
   readonly stable: number;
 }
@@ -39,12 +53,15 @@ export interface Options {
   /** The `sockjs-client` constructor. Default: the global `SockJS`. */
   readonly SockJS?: SockJSConstructor;
   /** Options for SockJS. */
-  readonly sockjs?: { readonly [name: string]: unknown };
+  readonly sockjs?: SockJSOptions;
   readonly backoff?: Partial<BackoffRange>;
+  /** When to leave a transport that opens but does not deliver; false: never. */
+  readonly fallback?: Partial<Fallback> | false;
   readonly timeouts?: Partial<Timeouts>;
-  /** How many publishes may wait for their confirmation. Default: 64. */
+  /** How many publishes may wait for their confirmation, and how many requests for their answer.
+   * Default: 64. */
   readonly maxPending?: number;
-  /** Timers and randomness, for tests. */
+  /** Timers, the time, randomness and storage, for tests. */
   readonly environment?: Partial<Environment>;
 }
 
@@ -54,8 +71,9 @@ export interface Settings {
   readonly clientId: string;
   readonly archive: ArchiveSource | null;
   readonly SockJS: SockJSConstructor;
-  readonly sockjs: { readonly [name: string]: unknown };
+  readonly sockjs: SockJSOptions;
   readonly backoff: BackoffRange;
+  readonly fallback: Fallback | null;
   readonly timeouts: Timeouts;
   readonly maxPending: number;
   readonly environment: Environment;
@@ -68,8 +86,11 @@ const TIMEOUTS: Timeouts = {
   pong: 10000,
   publish: 30000,
   archive: 30000,
+  request: 30000,
   stable: 30000,
 };
+
+const FALLBACK: Fallback = { deliver: 4000, brief: 10000, remember: 3600000 };
 
 const CLIENT_ID = /^[A-Za-z0-9_-]{16,64}$/;
 
@@ -105,6 +126,10 @@ export function settingsOf(endpoints: string | readonly string[], options: Optio
     SockJS: options.SockJS || globalSockJS(),
     sockjs: options.sockjs || {},
     backoff: positive("backoff", completed({ base: 500, cap: 20000 }, options.backoff)),
+    fallback:
+      options.fallback === false
+        ? null
+        : positive("fallback", completed(FALLBACK, options.fallback)),
     timeouts: positive("timeouts", completed(TIMEOUTS, options.timeouts)),
     maxPending,
     environment,

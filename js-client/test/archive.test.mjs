@@ -81,21 +81,23 @@ test("a room without any publication in the log may have some in the archive", a
   const archive = new Archive(3);
   const world = subscribed(archive, { position: "p3", head: null, publications: [] });
   assert.deepEqual(numbers(await world.subscription.older(2)), [2, 3]);
-  assert.deepEqual(archive.queries, [{ limit: 2 }]);
+  assert.deepEqual(archive.queries, [{ limit: 2, until: "p3" }]);
 });
 
-test("what is told while nothing bounds the question is not told twice", async () => {
-  const archive = new Archive(3);
-  const world = subscribed(archive, { position: "p3", head: null, publications: [] });
-  archive.meanwhile = () => {
-    archive.meanwhile = () => undefined;
+for (const when of ["before", "after"]) {
+  test(`what is told ${when} the archive has answered is not told twice`, async () => {
+    const archive = new Archive(3);
+    const world = subscribed(archive, { position: "p3", head: null, publications: [] });
+    const push = () => world.socket.say(publication(4, null));
+    // The archive has it already, whenever its push arrives.
     archive.last = 4;
-    world.socket.say(publication(4, null));
-  };
-  assert.deepEqual(numbers(await world.subscription.older(5)), [1, 2, 3]);
-  assert.deepEqual(archive.queries, [{ limit: 5 }, { limit: 5, before: "p4" }]);
-  assert.deepEqual(world.told, [4]);
-});
+    if (when === "before") archive.meanwhile = push;
+    assert.deepEqual(numbers(await world.subscription.older(5)), [1, 2, 3]);
+    if (when === "after") push();
+    assert.deepEqual(archive.queries, [{ limit: 5, until: "p3" }]);
+    assert.deepEqual(world.told, [4]);
+  });
+}
 
 test("an archive that is behind is asked again", async () => {
   const archive = new Archive(8);

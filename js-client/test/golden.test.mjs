@@ -21,6 +21,13 @@ const SENDING = {
     world.connect();
     return world;
   },
+  "connect after transports have failed": (world) => {
+    world.client.connect();
+    world.clock.advance(0);
+    world.socket.accept();
+    world.clock.advance(4000);
+    world.connect();
+  },
   "subscribe live only": (world) => world.subscribe(),
   "subscribe with history": (world) => world.subscribe({ history: 20 }),
   "subscribe and recover": (world) => world.subscribe({ since: POSITION }),
@@ -34,11 +41,14 @@ const SENDING = {
     world.clock.advance(1000);
     return world;
   },
+  "request with a time-out": (world) =>
+    void world.client.request("orders.cancel", null, { timeout: 2500 }).catch(() => undefined),
   ping: (world) => world.clock.advance(25000),
 };
 
-/** What this client never sends: it has no presence, and gives every publish a key. */
-const NEVER = ["presence", "publish"];
+/** What this client never sends: it has no presence, and gives every publish a key and every
+ * request a time-out. */
+const NEVER = ["presence", "publish", "request"];
 
 for (const { name, text } of frames.commands.filter(({ name }) => !NEVER.includes(name))) {
   test(`command: ${name}`, () => {
@@ -149,6 +159,22 @@ const MEANING = {
     }
     world.socket.say(text);
     await assert.rejects(promises[id - 2], { code, message: reason, temporary });
+  },
+  response: async (world, text) => {
+    const { id, data } = JSON.parse(text);
+    world.connect();
+    for (let i = 2; i < id; i++) void world.client.publish(ROOM, i);
+    const promise = world.client.request("orders.cancel", {});
+    world.socket.say(text);
+    assert.deepEqual(await promise, data);
+  },
+  "refused request": async (world, text) => {
+    const { code, reason, refusal } = JSON.parse(text);
+    world.connect();
+    void world.client.publish(ROOM, 1);
+    const promise = world.client.request("orders.cancel", {});
+    world.socket.say(text);
+    await assert.rejects(promise, { code, message: reason, temporary: false, refusal });
   },
   publication: (world, text) => {
     const push = JSON.parse(text);

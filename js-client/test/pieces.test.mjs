@@ -114,3 +114,42 @@ test("random ids are 128 bits in hexadecimal and differ", () => {
   assert.equal(ids.size, 1000);
   for (const id of ids) assert.match(id, /^[0-9a-f]{32}$/);
 });
+
+test("what is to be kept is kept by the browser, and for the page where the browser will not", () => {
+  const { load, save } = environment.realEnvironment;
+  const kept = new Map();
+  const working = {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, text) => void kept.set(key, text),
+    removeItem: (key) => void kept.delete(key),
+  };
+  const throwing = Object.fromEntries(
+    Object.keys(working).map((name) => [
+      name,
+      () => {
+        throw new Error("QuotaExceededError");
+      },
+    ]),
+  );
+  const forbidden = {
+    get() {
+      throw new Error("SecurityError");
+    },
+  };
+  for (const [name, descriptor] of Object.entries({
+    working: { value: working },
+    throwing: { value: throwing },
+    forbidden,
+    missing: { value: undefined },
+    null: { value: null },
+  })) {
+    Object.defineProperty(globalThis, "localStorage", { ...descriptor, configurable: true });
+    save("k", "text");
+    assert.equal(load("k"), "text", name);
+    assert.equal(kept.get("k"), name === "working" ? "text" : undefined, name);
+    save("k", null);
+    assert.equal(load("k"), null, name);
+    assert.equal(kept.size, 0, name);
+  }
+  delete globalThis.localStorage;
+});

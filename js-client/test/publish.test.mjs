@@ -299,6 +299,106 @@ test("an expired room token makes publishes wait for the next one", async () => 
   await assert.rejects(typed, { code: "forbidden" }, "with the subscription it is final");
 });
 
+test("publishes wait while the rights of their room are shown anew", async () => {
+  let asked = 0;
+  const world = World.subscribed({ token: () => `c-${++asked}` });
+  const onItsWay = world.subscription.publish("on its way");
+  const early = world.socket.last("publish");
+  world.socket.say({ type: "unsubscribed", room: ROOM, code: "rights_changed", reason: "changed" });
+  const typed = world.subscription.publish("typed now");
+  world.refuse(early, "token_revoked");
+  assert.deepEqual(await outcome(onItsWay), ["pending"]);
+  assert.deepEqual(published(world), ["on its way"]);
+  world.clock.advance(1000);
+  world.socket.say({ type: "refreshed", id: world.socket.last("refresh").id, expires_in: null });
+  world.subscribed({ position: "p1", head: "p1", recovered: true });
+  assert.deepEqual(published(world), ["on its way", "on its way", "typed now"]);
+  const [, again, last] = world.socket.commands("publish");
+  assert.equal(again.key, early.key);
+  confirm(world, again);
+  await onItsWay;
+  world.refuse(last, "forbidden");
+  await assert.rejects(typed, { code: "forbidden" }, "with the new token it is final");
+});
+
+/** Answer the latest `refresh`. */
+function refreshed(world) {
+  const { id } = world.socket.last("refresh");
+  world.socket.say({ type: "refreshed", id, expires_in: null });
+}
+
+test("a publish that a revoked token granted is sent again with another one", async () => {
+  let asked = 0;
+  const world = connected({ token: () => `c-${++asked}` });
+  const promises = ["one", "two"].map((text) => world.client.publish(ROOM, text));
+  const early = world.socket.commands("publish");
+  for (const command of early) world.refuse(command, "token_revoked");
+  assert.equal(world.socket.last("refresh").token, "c-2");
+  refreshed(world);
+  // The second refusal may have come after that token was made.
+  assert.equal(world.socket.last("refresh").token, "c-3");
+  assert.deepEqual(published(world), ["one", "two"]);
+  refreshed(world);
+  assert.deepEqual(published(world), ["one", "two", "one", "two"]);
+  const again = world.socket.commands("publish").slice(2);
+  assert.deepEqual(
+    again.map(({ key }) => key),
+    early.map(({ key }) => key),
+  );
+  for (const command of again) confirm(world, command);
+  await Promise.all(promises);
+  assert.equal(asked, 3, "one for the connection");
+});
+
+test("it is sent again once", async () => {
+  let asked = 0;
+  const world = connected({ token: () => `c-${++asked}` });
+  const promise = world.client.publish(ROOM, 1);
+  for (let time = 0; time < 2; time++) {
+    world.refuse(world.socket.last("publish"), "token_revoked");
+    if (time === 0) refreshed(world);
+  }
+  await assert.rejects(promise, { code: "token_revoked", room: ROOM, key: "key-1" });
+  assert.deepEqual([asked, published(world).length], [2, 2]);
+});
+
+test("without a token callback it is final", async () => {
+  const world = connected();
+  const promise = world.client.publish(ROOM, 1);
+  world.refuse(world.socket.last("publish"), "token_revoked");
+  await assert.rejects(promise, { code: "token_revoked" });
+});
+
+test("it is sent with the next session if this one ends meanwhile, and not once more", async () => {
+  let asked = 0;
+  const world = connected({ token: () => `c-${++asked}` });
+  const promise = world.client.publish(ROOM, 1);
+  world.refuse(world.socket.last("publish"), "token_revoked");
+  world.socket.drop();
+  world.connect();
+  assert.deepEqual(published(world), [1]);
+  confirm(world, world.socket.last("publish"));
+  assert.deepEqual(await promise, { room: ROOM, key: "key-1" });
+  assert.deepEqual([world.socket.commands("refresh").length, asked], [0, 3]);
+});
+
+test("what is out of time is not sent when another token comes", async () => {
+  let give;
+  let asked = 0;
+  const world = connected({
+    token: () => (++asked === 1 ? "c-1" : new Promise((resolve) => (give = resolve))),
+    timeouts: { publish: 1000 },
+  });
+  const promise = world.client.publish(ROOM, 1);
+  world.refuse(world.socket.last("publish"), "token_revoked");
+  world.clock.advance(1000);
+  await assert.rejects(promise, { code: "timeout" });
+  give("c-2");
+  await settled();
+  refreshed(world);
+  assert.deepEqual(published(world), [1]);
+});
+
 test("publishes wait while a reconnect renews the room token", async () => {
   const world = withRoomToken();
   world.subscribed({ position: "p1", head: "p1" });

