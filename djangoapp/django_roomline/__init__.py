@@ -8,6 +8,7 @@ from django_roomline.exceptions import (
     PublishReturned,
     PublishUnconfirmed,
 )
+from django_roomline.held import hold, position_of, stream
 from django_roomline.objects import RoomModelMixin, room_of
 from django_roomline.publishing import apublish, publish
 
@@ -22,6 +23,9 @@ __all__ = [
     "PublishUnconfirmed",
     "RoomModelMixin",
     "apublish",
+    "hold",
+    "position_of",
     "publish",
     "room_of",
+    "stream",
 ]

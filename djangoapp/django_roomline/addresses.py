@@ -1,7 +1,12 @@
 """Where the servers of a development machine listen: given addresses, or free ones."""
 
+import contextlib
+import fcntl
+import os
 import socket
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -35,10 +40,11 @@ class Address(NamedTuple):
 
 
 class Addresses(NamedTuple):
-    """Of Django, of the gateway for browsers, and of the gateway for operators."""
+    """Of the gateway for browsers, which has Django's pages behind it, of Django itself, and of
+    the gateway for operators."""
 
     page: Address
-    gateway: Address
+    django: Address
     internal: Address
 
 
@@ -59,26 +65,46 @@ def parse(text: str) -> Address:
     return Address(host, port)
 
 
-def choose(page: Address | None, gateway_port: int | None) -> Addresses:
+@contextlib.contextmanager
+def alone(wait: Callable[[], None]) -> Iterator[None]:
+    """Choose addresses, and start what listens there, while nobody else of this user on this
+    machine does: a port stays free until a server has come up. `wait` is called before waiting
+    for somebody."""
+    path = Path(tempfile.gettempdir()) / f"roomline-ports-{os.getuid()}"
+    # O_NOFOLLOW: the folder may be everybody's.
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            wait()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def choose(page: Address | None, django_port: int | None) -> Addresses:
     """The addresses given, and free ones in place of None; raises `BadAddress`."""
-    host = page.host if page else LOOPBACK
     given = [page] if page else []
-    if gateway_port is not None:
-        given.append(Address(host, gateway_port))
+    if django_port is not None:
+        given.append(Address(LOOPBACK, django_port))
     for address in given:
         _check_free(address)
-    if len(given) != len(set(given)):
-        raise BadAddress(f"{given[0]} is asked for twice: Django and the gateway need two ports")
     taken = [address.port for address in given]
+    if len(taken) != len(set(taken)):
+        raise BadAddress(
+            f"port {taken[0]} is asked for twice: the gateway and Django need two ports"
+        )
     if page is None:
-        page = Address(host, _next_free(host, 8000, taken))
+        page = Address(LOOPBACK, _next_free(LOOPBACK, 8000, taken))
         taken.append(page.port)
-    if gateway_port is None:
-        gateway_port = _next_free(host, 8001, taken)
-        taken.append(gateway_port)
+    if django_port is None:
+        django_port = _next_free(LOOPBACK, 8001, taken)
+        taken.append(django_port)
     return Addresses(
         page=page,
-        gateway=Address(host, gateway_port),
+        django=Address(LOOPBACK, django_port),
         internal=Address(LOOPBACK, _next_free(LOOPBACK, 8002, taken)),
     )
 

@@ -51,6 +51,7 @@ def _tell_of_many(event: Event) -> None:
         return entries
 
     setattr(bulk_create, _MARK, True)
+    # Django sends no signal for it, and has no other place to listen.
     LogEntryManager.bulk_create = bulk_create  # type: ignore[method-assign]
 
 

@@ -1,4 +1,5 @@
-"""Publishing over RabbitMQ with confirms; with ``amqp_reader.py`` all that imports pika here.
+"""Publishing over RabbitMQ with confirms; with ``amqp_reader.py`` and ``amqp_requests.py`` all that
+imports pika here.
 
 Every publish is mandatory and confirmed: a broker that has just started answers before its stream
 can take anything, and only the two together tell that from success.
@@ -7,11 +8,12 @@ can take anything, and only the two together tell that from success.
 import contextlib
 import copy
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
@@ -22,6 +24,7 @@ from pika.exceptions import (
     ChannelClosedByBroker,
     ChannelWrongStateError,
     NackError,
+    ShortStringTooLong,
     UnroutableError,
 )
 from roomline.wire import ROOMS_EXCHANGE, Envelope, properties_of
@@ -56,24 +59,50 @@ class _Broken(Exception):
     """The connection broke before the broker had confirmed."""
 
 
+class Message(NamedTuple):
+    """What is published, and what is said if RabbitMQ has nowhere to put it."""
+
+    exchange: str
+    key: str
+    body: bytes
+    properties: dict[str, Any]
+    """Keyword arguments of ``pika.BasicProperties``."""
+    returned: str
+
+
 class AmqpPublisher:
-    """Publishes to the exchange ``rooms``, over a few connections that threads take turns with."""
+    """Publishes over a few connections that threads take turns with."""
 
     def __init__(self, url: str) -> None:
         self._parameters = parameters_of(url, HEARTBEAT_SECONDS)
-        self._user = user_of(self._parameters)
+        self.user = user_of(self._parameters)
+        """Whom the broker takes this for; None: only the broker knows."""
         self._pool = Pool[_Line](MAX_CONNECTIONS, HEARTBEAT_SECONDS)
 
     def publish(self, envelope: Envelope, timeout: float) -> None:
+        """Publish to a room: return when the broker has confirmed; raises a `PublishError`."""
+        envelope = envelope._replace(publisher=self.user)
+        self.send(
+            Message(
+                ROOMS_EXCHANGE,
+                envelope.room,
+                envelope.body,
+                properties_of(envelope),
+                f"RabbitMQ returned the publication to room {envelope.room}: its namespace is not"
+                " bound to the log, or the log is not up yet after a restart",
+            ),
+            timeout,
+        )
+
+    def send(self, message: Message, timeout: float) -> None:
         """Return when the broker has confirmed; raises a `PublishError`.
 
         `timeout` (seconds) bounds all of it: waiting for a turn, connecting, a second attempt.
         """
         deadline = time.monotonic() + timeout
-        envelope = envelope._replace(publisher=self._user)
         try:
             with self._pool.turn(deadline) as turn:
-                self._publish(turn, envelope, deadline)
+                self._publish(turn, message, deadline)
         except AllTaken:
             raise BrokerUnavailable(
                 f"not sent: {MAX_CONNECTIONS} other publications have waited for RabbitMQ for"
@@ -86,42 +115,39 @@ class AmqpPublisher:
         """Close the connections that no thread is using."""
         self._pool.close_idle()
 
-    def _publish(self, turn: "Turn[_Line]", envelope: Envelope, deadline: float) -> None:
+    def _publish(self, turn: "Turn[_Line]", message: Message, deadline: float) -> None:
         if turn.connection is not None and turn.connection.is_open():
             try:
-                return _publish_on(turn, turn.connection, envelope, deadline)
+                return _publish_on(turn, turn.connection, message, deadline)
             except _Broken as error:
                 broken = error
             # It was open from before and may have died of old age, or with the broker. Once more
             # on a new one: the message id is the same, so a repeat does no harm.
             try:
-                return _publish_on(turn, self._connected(deadline), envelope, deadline)
+                return _publish_on(turn, self._connected(deadline), message, deadline)
             except (PublishError, _Broken) as error:
                 # The first attempt may have reached the log, whatever became of the second.
                 raise PublishUnconfirmed(f"{broken}; and then: {error}") from error
         if turn.connection is not None:
             turn.connection.close()
             turn.connection = None
-        return _publish_on(turn, self._connected(deadline), envelope, deadline)
+        return _publish_on(turn, self._connected(deadline), message, deadline)
 
     def _connected(self, deadline: float) -> "_Line":
         return connect(self._parameters, deadline, lambda mine: _Line(mine, deadline))
 
 
-def _publish_on(turn: "Turn[_Line]", line: "_Line", envelope: Envelope, deadline: float) -> None:
+def _publish_on(turn: "Turn[_Line]", line: "_Line", message: Message, deadline: float) -> None:
     """Publish on a connection, which stays in the turn if it can be used again.
 
     Raises a `PublishError`, or `_Broken`.
     """
     turn.connection = None
     try:
-        line.publish(envelope, deadline)
+        line.publish(message, deadline)
     except UnroutableError as error:
         turn.connection = line
-        raise PublishReturned(
-            f"RabbitMQ returned the publication to room {envelope.room}: its namespace is not"
-            " bound to the log, or the log is not up yet after a restart"
-        ) from error
+        raise PublishReturned(message.returned) from error
     except NackError as error:
         turn.connection = line
         raise BrokerUnavailable("RabbitMQ could not store the publication") from error
@@ -134,6 +160,9 @@ def _publish_on(turn: "Turn[_Line]", line: "_Line", envelope: Envelope, deadline
             "RabbitMQ did not confirm in time: it is out of memory or disk space, or does not"
             " answer"
         ) from error
+    except (struct.error, ShortStringTooLong, ValueError) as error:
+        line.close()  # a part of it may have been sent
+        raise PublishRejected(f"the publication cannot be written as AMQP: {error!r}") from error
     except (AMQPConnectionError, ChannelWrongStateError) as error:
         line.close()
         raise _Broken(
@@ -220,14 +249,14 @@ class _Line:
             self.close()
             raise
 
-    def publish(self, envelope: Envelope, deadline: float) -> None:
+    def publish(self, message: Message, deadline: float) -> None:
         """Return when confirmed; raises what pika raises, or `_NoAnswer`."""
         with self._until(deadline):
             self._channel.basic_publish(
-                ROOMS_EXCHANGE,
-                envelope.room,
-                envelope.body,
-                pika.BasicProperties(**properties_of(envelope)),
+                message.exchange,
+                message.key,
+                message.body,
+                pika.BasicProperties(**message.properties),
                 mandatory=True,
             )
 

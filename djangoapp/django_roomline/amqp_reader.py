@@ -1,4 +1,4 @@
-"""Reading RabbitMQ's stream; the second file of this package that imports pika, after ``amqp.py``.
+"""Reading RabbitMQ's stream; beside ``amqp.py`` and ``amqp_requests.py`` what imports pika here.
 
 It declares nothing: the stream is the gateways'. A BlockingConnection with a consumer on a stream
 cannot cancel it or be closed (it would send back what it has read ahead, which streams refuse), so
@@ -58,27 +58,34 @@ class AmqpReader:
         self._connection: pika.BlockingConnection | None = None
         self._channel: Any = None
         self._arrived: deque[tuple[int, Entry]] = deque()
+        self._started = False
         self._begin(None)
 
     def _begin(self, at: int | None) -> None:
         self._next = at
         self._known = at is not None
         """Whether `_next` is an offset near which entries stand."""
-        self._careful = False
+        self._careful = 0
+        """How many entries to read one by one yet, to find one that nobody can read."""
         self._failures = 0
         self._skipped: deque[Entry] = deque()
 
     def start(self, at: int | None) -> None:
         """See `LogReader.start`."""
+        self.close()
         self._begin(at)
+        self._started = True
         self._attach()
 
     def read(self, limit: int, timeout: float) -> list[Entry]:
-        """See `LogReader.read`."""
+        """See `LogReader.read`. What cannot be read is stepped past in any case."""
         deadline = time.monotonic() + timeout
         while True:
-            if self._connection is None:
+            if not self._started:
                 raise LogUnreadable("reading was not started")
+            if self._connection is None:
+                self._attach()
+                continue
             try:
                 if found := self._take(limit):
                     return found
@@ -94,23 +101,33 @@ class AmqpReader:
 
     def close(self) -> None:
         """See `LogReader.close`."""
+        self._started = False
+        self._detach()
+
+    def _detach(self) -> None:
         if self._connection is not None and self._connection.is_open:
             # See above. pika has no public way to let go of the socket alone.
             with contextlib.suppress(Exception):
-                self._connection._impl._terminate_stream(None)
+                self._connection._impl._terminate_stream(AMQPError("let go of"))
+                self._connection.process_data_events(0)  # in which pika closes the socket
+        if self._connection is not None:
+            with contextlib.suppress(Exception):
+                self._connection._cleanup()  # of the loop's own sockets; twice does no harm
         self._connection = self._channel = None
         self._arrived.clear()
 
     def _attach(self) -> None:
-        """A new connection that reads from `_next`; raises `LogUnreadable`."""
-        self.close()
+        """A new connection that reads from `_next`, or none if an entry there may have broken it;
+        raises `LogUnreadable`."""
         deadline = time.monotonic() + CONNECT_SECONDS
+        consuming = False
         try:
             self._connection = connect(self._parameters, deadline, pika.BlockingConnection)
             channel = self._channel = self._connection.channel()
             channel.basic_qos(prefetch_count=1 if self._careful else self._prefetch)
             channel.queue_declare(ROOMS_STREAM, passive=True)
             channel.add_on_cancel_callback(lambda _: channel.close())
+            consuming = True
             channel.basic_consume(
                 ROOMS_STREAM,
                 self._arrive,
@@ -123,7 +140,7 @@ class AmqpReader:
             self.close()
             raise LogUnreadable(_refusal(error)) from error
         except (AMQPError, OSError, *_UNDECODABLE) as error:
-            self._broke(error)
+            self._broke(error, may_be_an_entry=consuming)
 
     def _arrive(self, _: Any, method: Any, properties: Any, body: bytes) -> None:
         room = method.routing_key
@@ -147,28 +164,33 @@ class AmqpReader:
         if not found:
             return []
         self._next, self._known, self._failures = found[-1].offset + 1, True, 0
+        careful = self._careful > 0
+        self._careful = max(0, self._careful - len(found))
         if self._skipped:
-            # What was unreadable is behind: enough of reading one by one.
             found[:0] = [skip for skip in self._skipped if skip.offset < found[0].offset]
             self._skipped.clear()
-            self._careful = False
-            self._attach()
+            self._careful = 0
+        if careful and not self._careful:
+            # The unreadable one is behind, or there was none: enough of reading one by one.
+            self._detach()
         else:
             self._channel.basic_ack(tag, multiple=True)
         return found
 
-    def _broke(self, error: BaseException) -> None:
-        """Go on where it broke if an entry may be the reason, else raise `LogUnreadable`."""
-        arrived = [entry for _, entry in self._arrived]
-        self.close()
-        if not _may_be_an_entry(error):
+    def _broke(self, error: BaseException, *, may_be_an_entry: bool = True) -> None:
+        """Note where to go on if an entry may be the reason, else raise `LogUnreadable`."""
+        arrived = len(self._arrived)
+        if not (may_be_an_entry and _may_be_an_entry(error)):
+            self.close()
             raise LogUnreadable(f"the connection to RabbitMQ broke: {words(error)}") from error
+        self._detach()
         if arrived:
             # Not handed out yet and not acknowledged: they come again.
             self._failures = 0
         elif self._careful:
             self._failures += 1
-        self._careful = True
+        # It is among those that RabbitMQ had sent ahead, or the one behind them.
+        self._careful = self._prefetch + 1
         if self._failures >= ATTEMPTS_BEFORE_SKIPPING:
             self._failures = 0
             offset = self._next or 0
@@ -176,7 +198,6 @@ class AmqpReader:
             self._skipped.append(Entry(offset, None))
             leap = not self._known and offset > STEPS_BEFORE_LEAPS
             self._next = offset * 2 if leap else offset + 1
-        self._attach()
 
 
 def _may_be_an_entry(error: BaseException) -> bool:

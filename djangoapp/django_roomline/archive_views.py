@@ -18,8 +18,8 @@ def archive(request: HttpRequest, visitor: Visitor, generation: int, room: str) 
     """A page of a room: ``{"room", "publications", "more", "complete"}``.
 
     Parameters: ``before`` or ``until``, a position, and ``limit``, 1 to 100. `publications` are
-    like those that a gateway pushes, the oldest first. Without ``complete`` the publication at the
-    position is not archived yet, or not any more: ask again a little later.
+    like those that a gateway pushes, the oldest first. Without ``complete`` the archive has not
+    come to the position yet: ask again a little later.
 
     Answers 400 to a malformed parameter and 403 if the visitor may not read the room.
     """

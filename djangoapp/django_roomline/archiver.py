@@ -134,6 +134,8 @@ class Archiver:
     def run(self) -> None:
         """Archive until asked to stop. What goes wrong is logged and tried again."""
         while not self._stop.asked:
+            # Not in `follow`, which may run in a transaction of its caller's.
+            close_old_connections()
             try:
                 self.follow(once=False)
             except AnotherArchiver as error:
@@ -156,7 +158,6 @@ class Archiver:
 
         Raises `LogUnreadable`, `AnotherArchiver`, `django.db.Error`.
         """
-        close_old_connections()
         progress = self._store.progress()
         at = self._a_little_before(progress)
         while not self._stop.asked:

@@ -48,8 +48,11 @@ def _login_data(user: Any, **_rest: Any) -> dict[str, Any]:
 
 
 def _failed_text(credentials: dict[str, Any], **_rest: Any) -> str:
-    name = _attempted(credentials)
-    return _("A login as “%(name)s” failed") % {"name": name} if name else _("A login failed")
+    if not _typed(credentials):
+        return _("A login failed")
+    if name := _attempted(credentials):
+        return _("A login as “%(name)s” failed") % {"name": name}
+    return _("A login with an unknown name failed")
 
 
 def _failed_data(credentials: dict[str, Any], **_rest: Any) -> dict[str, str]:
@@ -57,9 +60,19 @@ def _failed_data(credentials: dict[str, Any], **_rest: Any) -> dict[str, str]:
 
 
 def _attempted(credentials: dict[str, Any]) -> str:
-    """The name that was tried, cleaned and cut; nothing else of the credentials is looked at."""
+    """The name that was tried, cleaned and cut, if a user has it. Else it is nobody's business:
+    people type passwords there. Nothing else of the credentials is looked at."""
+    name, users = _typed(credentials), get_user_model()
+    # PostgreSQL takes no NUL, and nobody's name is not printable.
+    if not name.isprintable():
+        return ""
+    known = users._default_manager.filter(**{users.USERNAME_FIELD: name}).exists()
+    return clean_name(name) if known else ""
+
+
+def _typed(credentials: dict[str, Any]) -> str:
     name = credentials.get(get_user_model().USERNAME_FIELD) or credentials.get("username")
-    return clean_name(name) if isinstance(name, str) else ""
+    return name if isinstance(name, str) else ""
 
 
 def _created_text(instance: Room, created: bool, raw: bool = False, **_rest: Any) -> str | None:

@@ -23,6 +23,7 @@ from django.utils import translation
 from roomline.wire import Kind, check_room, shorten
 
 from django_roomline import conf
+from django_roomline.conf_values import EVENT_NAME
 from django_roomline.exceptions import PublishError, PublishRejected, PublishReturned
 from django_roomline.publishing import Publisher, current_publisher, publish
 
@@ -104,7 +105,7 @@ def register_event(
     name that is not lower-case words joined by ``_`` or is one of another signal's events, and for
     a limit below 1; `roomline.wire.InvalidName` for the room.
     """
-    if not re.fullmatch(conf.EVENT_NAME, name):
+    if not re.fullmatch(EVENT_NAME, name):
         raise ValueError(f"event {shorten(name)} is not accepted: a-z, 0-9 and _, a letter first")
     if per_minute is not None and per_minute < 1:
         raise ValueError(f"per_minute is {per_minute}: 1 or more is accepted, or None")

@@ -36,7 +36,7 @@ def visitor_of(request: HttpRequest) -> Visitor | None:
     """
     user = request.user
     if user.is_authenticated:
-        return Visitor(_user_id(user.pk), name_of(user), False)
+        return Visitor(user_id_of(user), name_of(user), False)
     if not conf.current().guests:
         return None
     guest_id = request.session.get(_ID_KEY)
@@ -59,7 +59,7 @@ def sender_of(user: "AbstractBaseUser | Sender") -> Sender:
     Raises `roomline.wire.InvalidName` for an id that is no user id, `ImproperlyConfigured` for a
     user whose primary key cannot be one.
     """
-    sender = user if isinstance(user, Sender) else Sender(_user_id(user.pk), name_of(user))
+    sender = user if isinstance(user, Sender) else Sender(user_id_of(user), name_of(user))
     return Sender(check_user_id(sender.id), well_formed(sender.name)[:MAX_SENDER_NAME])
 
 
@@ -74,8 +74,12 @@ def clean_name(name: str) -> str:
     return " ".join(words)[:MAX_NAME].strip()
 
 
-def _user_id(key: object) -> str:
-    user_id = str(key)
+def user_id_of(user: "AbstractBaseUser") -> str:
+    """The id that the gateway knows a user by.
+
+    Raises `ImproperlyConfigured` for a user whose primary key cannot be one.
+    """
+    user_id = str(user.pk)
     try:
         check_user_id(user_id)
     except InvalidName as error:

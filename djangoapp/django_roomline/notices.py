@@ -24,10 +24,12 @@ class AlreadySent(Exception):
 
 
 def send_notice(room: str, text: str, sender: "AbstractBaseUser", nonce: str) -> Notice:
-    """Publish a notice from a user to a room, and record it; both or neither.
+    """Publish a notice from a user to a room, and record it.
 
-    Sent again with the same `nonce` and text it is published once. It is published at once, or
-    through the transactional outbox if that is what ``ROOMLINE["OUTBOX"]`` says.
+    What was not published is not recorded. What was published is, unless a transaction around this
+    is rolled back; with the outbox it is then not published either. Sent again with the same
+    `nonce` and text it is published once. It is published at once, or through the transactional
+    outbox if that is what ``ROOMLINE["OUTBOX"]`` says.
 
     Raises `AlreadySent`, what `django_roomline.publish` raises, and then nothing is recorded. After
     a `django_roomline.PublishUnconfirmed` the notice may have been published all the same; sending

@@ -16,8 +16,8 @@ _POLL_SECONDS = 0.1
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stopped(BaseException):
-    """SIGINT or SIGTERM came. Not an `Exception`: nothing on the way may take it for an error."""
+class Stopped(Exception):
+    """SIGINT or SIGTERM came."""
 
 
 class ProgramEnded(Exception):
@@ -31,15 +31,19 @@ class NotAnswering(Exception):
 class Programs:
     """Child processes that are all stopped when the block ends, however it ends.
 
-    In the block, which is one of the main thread, SIGINT and SIGTERM raise `Stopped`.
+    In the block, which is one of the main thread, whatever waits raises `Stopped` after SIGINT or
+    SIGTERM. The handler itself raises nothing: an exception at any moment could come while
+    `subprocess` holds a lock, or where Python drops it. Further signals change nothing, so that an
+    impatient second Ctrl-C leaves no programs behind.
     """
 
     def __init__(self) -> None:
+        self._signalled = False
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._handlers = {number: signal.signal(number, _stop) for number in _STOP_SIGNALS}
+        self._handlers = {number: signal.signal(number, self._signal) for number in _STOP_SIGNALS}
         return self
 
     def __exit__(
@@ -48,23 +52,33 @@ class Programs:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # From here on an impatient second Ctrl-C must not leave programs behind.
-        for number in _STOP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
         self._stop_all()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start a program. It shares the terminal, so that a debugger in it can be used."""
-        self._running[name] = subprocess.Popen(command, env=environment)  # noqa: S603 - ours
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        interactive: bool = True,
+    ) -> None:
+        """Start a program. It shares the terminal, so that a debugger in it can be used.
+
+        One that is not interactive hears of a Ctrl-C only from here, when everything is stopped:
+        it would not expect one while it starts.
+        """
+        self._running[name] = subprocess.Popen(  # noqa: S603 - ours
+            command, env=environment, preexec_fn=None if interactive else _ignore_interrupts
+        )
 
     def wait_until_answering(
         self, name: str, url: str, accept: Callable[[int], bool], seconds: float
     ) -> None:
         """Return when GET `url` gives a status that `accept` takes.
 
-        Raises `ProgramEnded`, or `NotAnswering` after that many seconds.
+        Raises `Stopped`, `ProgramEnded`, or `NotAnswering` after that many seconds.
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -77,14 +91,20 @@ class Programs:
             time.sleep(_POLL_SECONDS)
 
     def wait(self) -> NoReturn:
-        """Wait until one of them ends, which raises `ProgramEnded`."""
+        """Wait until a signal comes or one of them ends; raises `Stopped` or `ProgramEnded`."""
         while True:
             self._check()
             time.sleep(_POLL_SECONDS)
 
+    def _signal(self, number: int, frame: FrameType | None) -> None:
+        self._signalled = True
+
     def _check(self) -> None:
-        for name, process in self._running.items():
-            status = process.poll()
+        ended = {name: process.poll() for name, process in self._running.items()}
+        # After that look: a Ctrl-C ends the programs, too.
+        if self._signalled:
+            raise Stopped
+        for name, status in ended.items():
             if status is not None:
                 how = f"with status {status}" if status >= 0 else f"by signal {-status}"
                 raise ProgramEnded(f"{name} ended {how}")
@@ -104,11 +124,8 @@ class Programs:
         self._running.clear()
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    # A Ctrl-C reaches the children as well; one exception is enough for any number of signals.
-    for each in _STOP_SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
-    raise Stopped
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 # The servers are on this machine: no proxy that the environment may name.

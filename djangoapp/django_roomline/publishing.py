@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict
 from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS
 from roomline.wire import (
+    CONTROL_NAMESPACE,
     KINDS,
     MAX_KEY_LENGTH,
     Envelope,
+    InvalidName,
     Kind,
     Sender,
     body_of,
     check_room,
     message_id_of,
+    namespace_of,
     shorten,
 )
 
@@ -104,8 +107,10 @@ def publish(
             " transaction that they are part of; leave out one of the two"
         )
     settings = conf.current()
+    if namespace_of(check_room(room)) == CONTROL_NAMESPACE:
+        raise InvalidName(f"room is {shorten(room)}: rooms in {CONTROL_NAMESPACE} are nobody's")
     envelope = Envelope(
-        room=check_room(room),
+        room=room,
         body=body_of(data),
         message_id=uuid.uuid4().hex if key is None else _message_id(room, key),
         time=int(time.time() * 1000),

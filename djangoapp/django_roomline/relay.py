@@ -22,7 +22,7 @@ from django.db import Error as DatabaseError
 from django.db import connections
 from django.db.models import QuerySet
 from roomline.sqlitelog import check_envelope
-from roomline.wire import namespace_of
+from roomline.wire import CONTROL_NAMESPACE, namespace_of
 
 from django_roomline import conf
 from django_roomline.commits import Send
@@ -30,6 +30,7 @@ from django_roomline.exceptions import PublishError, PublishRejected, PublishRet
 from django_roomline.leases import Hold
 from django_roomline.models import OutboxMessage
 from django_roomline.publishing import send
+from django_roomline.revocations import begun_now
 from django_roomline.stopping import Stop
 
 LEASE: Final = "outbox"
@@ -150,6 +151,8 @@ class Relay:
         try:
             envelope = message.envelope()
             check_envelope(envelope)  # whoever may write the table may have written anything
+            if namespace_of(envelope.room) == CONTROL_NAMESPACE:
+                envelope = begun_now(envelope)
             self._send(envelope, timeout)
         except PublishReturned as error:
             self._resting[namespace_of(message.room)] = time.monotonic() + RETURNED_SECONDS

@@ -3,38 +3,53 @@
 A revocation is a new generation (`models.Generation`) and a publication that tells the gateways:
 tokens of this user, or what tokens say about this room, are void if they are of an older one. It
 comes after the change that it is for is committed, so that a token of the new generation was made
-from the new rights. `connect` has it follow what Django itself does to users and rooms.
+from the new rights. `connect` has it follow what Django itself does to users, sessions and rooms.
+
+With ``ROOMLINE["OUTBOX"]`` a revocation waits in the transactional outbox as any publication does,
+and its generation begins when the relay comes to it.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from typing import Any
 
 from django.apps import apps
-from django.contrib.auth import get_user_model
+from django.conf import settings as django_settings
+from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.auth.signals import user_logged_out
-from django.db import transaction
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.core.cache import caches
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, router, transaction
 from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 from django.http import HttpRequest
+from django.utils import timezone
 from roomline.wire import (
+    Envelope,
     Revocation,
     RoomRevoked,
     UserRevoked,
     check_room,
     check_user_id,
     revocation_envelope,
+    revocation_of,
 )
 
 from django_roomline import conf
 from django_roomline.exceptions import PublishError
-from django_roomline.models import AnyUser, Generation, Member, Room
+from django_roomline.models import AnyUser, Generation, Member, OutboxMessage, Room
 from django_roomline.publishing import send
 
 USER_FIELDS = frozenset({"password", "is_active", "is_staff", "is_superuser"})
 """What a user may not change without their tokens becoming void."""
 ROOM_FIELDS = frozenset({"name", "readers", "writers", "closed"})
 
+_NOT_YET = 0
+"""The generation of a revocation that is not committed."""
 _BEFORE = "_roomline_before"
 _logger = logging.getLogger("django_roomline")
 
@@ -44,8 +59,8 @@ def revoke_user(user: "AnyUser | str | int", *, using: str | None = None) -> Non
     database `using` commits.
 
     Their clients are disconnected and come back with a new token, if Django gives them one. Raises
-    `roomline.wire.InvalidName` for an id that is none. That a revocation could not be published is
-    logged as an error; tokens then last until they expire.
+    `roomline.wire.InvalidName` for an id that is none. Without the outbox, that a revocation could
+    not be published is logged as an error; tokens then last until they expire.
     """
     key = user if isinstance(user, str | int) else user.pk
     _revoke_users([check_user_id(str(key))], using)
@@ -58,44 +73,116 @@ def revoke_room(room: str, *, closed: bool = False, using: str | None = None) ->
     told so. Raises `roomline.wire.InvalidName`.
     """
     check_room(room)
-    _on_commit(lambda generation: [RoomRevoked(room, generation, closed)], using)
+    _revoke([RoomRevoked(room, _NOT_YET, closed)], using)
+
+
+def begun_now(envelope: Envelope) -> Envelope:
+    """What the outbox has kept of a revocation, with a generation that begins now.
+
+    Repeated after a crash it revokes once more, and so takes nothing that is not given again.
+    Raises `roomline.wire.InvalidData` for what is no revocation.
+    """
+    revocation = revocation_of(envelope)
+    return revocation_envelope(revocation._replace(generation=Generation.bump()))
 
 
 def connect() -> None:
-    """Follow changes of users, groups and rooms. Called once, when all apps are ready."""
+    """Follow changes of users, sessions, groups and rooms. Called when all apps are ready."""
     user_model = get_user_model()
-    for model, remember, compare, removed in (
-        (user_model, _remember(USER_FIELDS), _user_saved, _user_deleted),
-        (Room, _remember(ROOM_FIELDS), _room_saved, _room_deleted),
+    for model, fields, compare, removed in (
+        (user_model, USER_FIELDS, _user_saved, _user_deleted),
+        (Room, ROOM_FIELDS, _room_saved, _room_deleted),
     ):
-        pre_save.connect(remember, sender=model, weak=False)
-        post_save.connect(compare, sender=model)
-        post_delete.connect(removed, sender=model)
+        for each in _family(model):
+            # The id keeps it one receiver if apps become ready again, as in some tests.
+            name = __name__, each
+            pre_save.connect(_remember(fields), sender=each, weak=False, dispatch_uid=name)
+            post_save.connect(compare, sender=each)
+            # What is deleted of a child with a table of its own is told of its parent, too.
+            if each._meta.concrete_model is model._meta.concrete_model:
+                post_delete.connect(removed, sender=each)
+    pre_save.connect(_member_saving, sender=Member)
     post_save.connect(_member_saved, sender=Member)
     post_delete.connect(_member_deleted, sender=Member)
     user_logged_out.connect(_logged_out)
+    for session in _family(AbstractBaseSession):
+        post_delete.connect(_session_deleted, sender=session)
     groups = getattr(user_model, "groups", None)
     if groups is not None:
         m2m_changed.connect(_groups_changed, sender=groups.through)
         pre_delete.connect(_group_deleted, sender=apps.get_model("auth", "Group"))
 
 
+def _family(model: type[Model]) -> list[type[Model]]:
+    """The model with its proxies and children, which send signals in their own name.
+
+    One receiver for all senders would make Django load whatever rows anybody deletes.
+    """
+    return [each for each in apps.get_models() if issubclass(each, model)]
+
+
 def _revoke_users(ids: Iterable[str], using: str | None) -> None:
-    users = list(ids)
-    if users:
-        _on_commit(lambda generation: [UserRevoked(user, generation) for user in users], using)
+    _revoke([UserRevoked(user, _NOT_YET) for user in ids], using)
 
 
-def _on_commit(revocations: Callable[[int], list[Revocation]], using: str | None) -> None:
-    def publish() -> None:
-        timeout = conf.current().publish_timeout
+def _revoke(revocations: Sequence[Revocation], using: str | None) -> None:
+    """Have these published after the commit: by the relay, or by this process."""
+    if not revocations:
+        return
+    database = using or DEFAULT_DB_ALIAS
+    if _has_outbox(database):
+        rows = [OutboxMessage.of(_kept(revocation)) for revocation in revocations]
+        OutboxMessage.objects.using(database).bulk_create(rows)
+    else:
+        counter = router.db_for_write(Generation)
+
+        # No partials: Django's word on one that fails wants a function's name.
+        def publish() -> None:
+            _publish(revocations)
+
+        def publish_after_the_counter_s() -> None:
+            # A generation that is rolled back would leave tokens behind that gateways refuse.
+            transaction.on_commit(publish, counter, robust=True)
+
+        then = publish if counter == database else publish_after_the_counter_s
+        transaction.on_commit(then, using, robust=True)
+
+
+def _has_outbox(database: str) -> bool:
+    try:
+        wanted = conf.current().outbox
+    except ImproperlyConfigured:
+        return False  # which is logged when it is published, and keeps nobody from saving a user
+    # A database that has users and nothing of Roomline's has no outbox either.
+    return wanted and router.allow_migrate_model(database, OutboxMessage)
+
+
+def _kept(revocation: Revocation) -> Envelope:
+    now = int(time.time() * 1000)
+    return revocation_envelope(revocation)._replace(message_id=uuid.uuid4().hex, time=now)
+
+
+def _publish(revocations: Sequence[Revocation]) -> None:
+    deadline = time.monotonic() + conf.current().publish_timeout
+    generation = Generation.bump()
+    published = 0
+    trouble: object = "no time was left"
+    for revocation in revocations:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
         try:
-            for revocation in revocations(Generation.bump()):
-                send(revocation_envelope(revocation), timeout)
+            send(revocation_envelope(revocation._replace(generation=generation)), left)
+            published += 1
         except PublishError as error:
-            _logger.error("a revocation was not published, tokens last until they end: %s", error)
-
-    transaction.on_commit(publish, using, robust=True)
+            trouble = error
+    if published < len(revocations):
+        _logger.error(
+            "%d of %d revocations were not published, tokens last until they end: %s",
+            len(revocations) - published,
+            len(revocations),
+            trouble,
+        )
 
 
 def _remember(fields: frozenset[str]) -> Callable[..., None]:
@@ -108,7 +195,7 @@ def _remember(fields: frozenset[str]) -> Callable[..., None]:
             known &= set(update_fields)  # a login saves `last_login` alone, and costs nothing
         before = None
         if known and instance.pk is not None and not raw:
-            rows = sender._default_manager.using(using).filter(pk=instance.pk)
+            rows = sender._base_manager.using(using).filter(pk=instance.pk)
             before = rows.values(*known).first()
         setattr(instance, _BEFORE, before)
 
@@ -139,7 +226,27 @@ def _logged_out(user: Any, request: HttpRequest | None, **_: Any) -> None:
     # Django sends this before it flushes the session, with which a new token could still be had.
     if request is not None and request.session.session_key:
         request.session.delete(request.session.session_key)
+        if hasattr(request.session, "get_model_class"):
+            return  # it was a row, and its end was told of
     revoke_user(user)
+
+
+def _session_deleted(instance: Any, using: str, **_: Any) -> None:
+    """A session was flushed, or its row deleted in another way: its user has to show another one.
+
+    Not one that has expired, of which ``clearsessions`` deletes many.
+    """
+    user = instance.get_decoded().get(SESSION_KEY)
+    if user is None or instance.expire_date <= timezone.now():
+        return
+    store = import_module(django_settings.SESSION_ENGINE).SessionStore
+    prefix = getattr(store, "cache_key_prefix", None)
+    if prefix is not None:
+        # Django forgets its copy later, or not at all: until then it would give a new token.
+        cache = caches[django_settings.SESSION_CACHE_ALIAS]
+        key = prefix + instance.session_key
+        transaction.on_commit(lambda: cache.delete(key), using, robust=True)
+    _revoke_users([user], using)
 
 
 def _groups_changed(
@@ -165,11 +272,16 @@ def _users_in(group: Any, using: str) -> list[Any]:
     return list(users.filter(groups=group).values_list("pk", flat=True))
 
 
-def _room_saved(instance: Room, using: str, **_: Any) -> None:
+def _room_saved(instance: Room, created: bool, using: str, **_: Any) -> None:
     changed = changed_fields(instance)
     renamed = changed.pop("name", None)
     if renamed is not None:
         revoke_room(renamed, closed=True, using=using)
+    if renamed is not None or created:
+        # What it decides from now on, the project's functions may have decided otherwise.
+        settings = conf.current()
+        if settings.policy is not None or settings.grants is not None:
+            revoke_room(instance.name, closed=instance.closed, using=using)
     elif changed and changed != {"closed": True}:  # opening takes nothing away
         revoke_room(instance.name, closed=instance.closed, using=using)
 
@@ -178,11 +290,18 @@ def _room_deleted(instance: Room, using: str, **_: Any) -> None:
     revoke_room(instance.name, closed=True, using=using)
 
 
+def _member_saving(instance: Member, raw: bool, using: str, **_: Any) -> None:
+    """The name of the room that a member may be about to leave for another."""
+    names = Member.objects.using(using).filter(pk=instance.pk).values_list("room__name", flat=True)
+    setattr(instance, _BEFORE, None if raw or instance.pk is None else names.first())
+
+
 def _member_saved(instance: Member, created: bool, raw: bool, using: str, **_: Any) -> None:
     if not created and not raw:  # a new one takes nothing away
-        revoke_room(instance.room.name, using=using)
+        for room in {instance.room.name, getattr(instance, _BEFORE) or instance.room.name}:
+            revoke_room(room, using=using)
 
 
 def _member_deleted(instance: Member, using: str, origin: Any, **_: Any) -> None:
-    if not isinstance(origin, Room):  # else it goes with its room
+    if not issubclass(getattr(origin, "model", type(origin)), Room):  # else it goes with its room
         revoke_room(instance.room.name, using=using)

@@ -25,7 +25,8 @@ class StopSignals:
     """In the block, which is one of the main thread, the first signal is kept in `asked`.
 
     A second one ends the process at once and without a word. The handler takes no lock, so that it
-    can run at any moment.
+    can run at any moment. A signal that whoever started the process had ignored stays ignored, as
+    with ``nohup``: a Ctrl-C is for the terminal's leader then, and its SIGTERM would be a second.
     """
 
     def __init__(self) -> None:
@@ -35,7 +36,11 @@ class StopSignals:
     def __enter__(self) -> Self:
         self._heard, self._hear = socket.socketpair()
         self._hear.setblocking(False)
-        self._handlers = {number: signal.signal(number, self._stop) for number in SIGNALS}
+        self._handlers = {
+            number: signal.signal(number, self._stop)
+            for number in SIGNALS
+            if signal.getsignal(number) is not signal.SIG_IGN
+        }
         return self
 
     def __exit__(

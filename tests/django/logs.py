@@ -76,6 +76,14 @@ class RabbitMQLog:
         return found
 
 
+class Undecodable(pika.BasicProperties):
+    """A header with a time after the year 9999."""
+
+    def encode(self) -> list[bytes]:
+        table = b"\x06forgedT\x7f\xff\xff\xff\xff\xff\xff\xff"
+        return [b"\x20\x00", len(table).to_bytes(4), table]
+
+
 def without_repeats(found: list[Envelope]) -> list[Envelope]:
     """What subscribers see of these entries, which are all of a log."""
     repeats = Repeats(10_000)

@@ -32,10 +32,10 @@ class Program:
             stderr=subprocess.STDOUT,
         )
 
-    def until_it_says(self, text: str) -> None:
-        """Return when it has said that; it must not end before."""
+    def until_it_says(self, text: str, times: int = 1) -> None:
+        """Return when it has said that so many times; it must not end before."""
         deadline = time.monotonic() + PATIENCE
-        while text not in self.said:
+        while self.said.count(text) < times:
             assert self._read(deadline), f"it does not say {text!r}:\n{self.said}"
 
     @property

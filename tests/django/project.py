@@ -6,7 +6,12 @@ import os
 SECRET_KEY = "only for tests"
 USE_TZ = True
 ALLOWED_HOSTS = ["127.0.0.1"]
-INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django_roomline"]
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django_roomline",
+    "tests.django.handling",
+]
 ROOT_URLCONF = "tests.django.pages"
 DATABASES = {"default": json.loads(os.environ["PROJECT_DATABASE"])}
 ROOMLINE = {

@@ -12,6 +12,7 @@ INSTALLED_APPS = [
     "django_roomline",
     "demo",
     "tests.django.orders",
+    "tests.django.people",
 ]
 MIDDLEWARE = [
     "demo.csp.ContentSecurityPolicyMiddleware",

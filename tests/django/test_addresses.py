@@ -62,7 +62,7 @@ def test_free_ports_are_found_and_differ() -> None:
 def test_given_ports_are_used_and_not_given_again() -> None:
     chosen = choose(Address("127.0.0.1", 8001), None)
     assert chosen.page.port == 8001
-    assert 8001 not in (chosen.gateway.port, chosen.internal.port)
+    assert 8001 not in (chosen.django.port, chosen.internal.port)
 
 
 def test_a_port_that_another_program_has_is_refused(taken: Address) -> None:
@@ -81,6 +81,10 @@ def test_one_port_for_both_is_refused() -> None:
     port = free_port()
     with pytest.raises(BadAddress, match="asked for twice"):
         choose(Address("127.0.0.1", port), port)
+
+
+def test_django_listens_on_this_machine_only() -> None:
+    assert choose(Address("localhost", free_port()), None).django.host == "127.0.0.1"
 
 
 @pytest.mark.parametrize("port", [0, -1, 65_536])

@@ -179,6 +179,15 @@ def test_a_room_without_a_log_is_not_confirmed(vhost: str) -> None:
         publish("orders", 1)
 
 
+@pytest.mark.parametrize("strange", [{"time": -1}, {"message_id": "é" * 200}], ids=str)
+def test_what_amqp_cannot_say_is_rejected(entries: Entries, strange: dict[str, Any]) -> None:
+    envelope = Envelope("chat.lobby", b"1", message_id="one", time=1)
+    with pytest.raises(PublishRejected, match="cannot be written as AMQP"):
+        send(envelope._replace(**strange), 5)
+    publish("chat.lobby", 2)
+    assert bodies(entries()) == [b"2"]
+
+
 def test_the_connection_goes_on_after_a_return(entries: Entries) -> None:
     for _ in range(2):
         with pytest.raises(BrokerUnavailable):
@@ -533,8 +542,8 @@ def test_the_bracketed_vhost_and_password_are_decoded(
     assert bodies(entries()) == [b"1"]
 
 
-def test_two_files_import_pika() -> None:
-    """One publishes and the other reads; nobody else knows it."""
+def test_three_files_import_pika() -> None:
+    """One publishes, one reads the log and one takes requests; nobody else knows it."""
     package = Path(django_roomline.__path__[0])
     importers = set()
     for path in package.rglob("*.py"):
@@ -544,4 +553,4 @@ def test_two_files_import_pika() -> None:
                 names = [node.module or ""]
             if any(name.split(".")[0] == "pika" for name in names):
                 importers.add(path.name)
-    assert importers == {"amqp.py", "amqp_reader.py"}
+    assert importers == {"amqp.py", "amqp_reader.py", "amqp_requests.py"}

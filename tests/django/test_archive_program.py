@@ -14,7 +14,7 @@ from django_roomline import publish
 from django_roomline.publishing import disconnect
 from roomline.wire import ROOMS_EXCHANGE, ROOMS_STREAM
 
-from tests.django.logs import EmbeddedLog, Log, RabbitMQLog
+from tests.django.logs import EmbeddedLog, Log, RabbitMQLog, Undecodable
 from tests.django.programs import PATIENCE, Program, Project
 from tests.support.rabbitmq import RabbitMQNode, rabbitmq, rabbitmq_vhost
 
@@ -160,14 +160,6 @@ def test_an_entry_that_nobody_can_read_is_skipped_and_noted(project: Project, lo
     project.run("-m", "django", "roomline_archive", "--once")
     assert archived(project) == [1, 3]
     assert gaps(project) == ["nobody can read this entry"]
-
-
-class Undecodable(pika.BasicProperties):
-    """A header with a time after the year 9999."""
-
-    def encode(self) -> list[bytes]:
-        table = b"\x06forgedT\x7f\xff\xff\xff\xff\xff\xff\xff"
-        return [b"\x20\x00", len(table).to_bytes(4), table]
 
 
 @only_rabbitmq

@@ -8,7 +8,8 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django_roomline.models import ArchivedPublication, Room
+from django_roomline.models import ArchivedPublication, ArchiveProgress, Generation, Room
+from roomline.wire import fingerprint_of, position_text
 
 from tests.django.test_archiver import Log, archive, stored
 
@@ -72,8 +73,48 @@ def test_what_is_not_archived_yet_is_said(member: Client, archived: Log) -> None
         "complete": False,
     }
     assert get(member, "chat.a", until=last)["complete"]
-    assert not get(member, "chat.a", before=stored("chat.b")[3]["position"])["complete"]
+    assert not get(member, "chat.a", before="0.5.0123456789ab")["complete"], "another log"
     assert not get(member, "chat.a", before=f"0.{2**63}.0123456789ab")["complete"]
+
+
+def test_a_position_may_be_another_room_s(member: Client) -> None:
+    """As that of a subscription to a room that has nothing in the log."""
+    position = stored("chat.b")[3]["position"]
+    for named in ({"before": position}, {"until": position}):
+        page = get(member, "chat.a", **named)
+        assert page["complete"]
+        assert [each["data"] for each in page["publications"]] == [0, 1, 2, 3]
+
+
+def test_a_position_may_be_one_that_is_not_kept(member: Client, archived: Log) -> None:
+    """Deleted since, or a repeat: the archive has passed it all the same."""
+    everything = stored("chat.a")
+    deleted = everything[10]["position"]
+    ArchivedPublication.objects.filter(offset=int(deleted.split(".")[1])).delete()
+    for named in ({"before": deleted}, {"until": deleted}):
+        page = get(member, "chat.a", limit="3", **named)
+        assert page["complete"]
+        assert page["publications"] == everything[7:10]
+    ArchivedPublication.objects.filter(id__lte=25).delete()
+    page = get(member, "chat.a", before=deleted)
+    assert (page["publications"], page["more"], page["complete"]) == ([], False, True)
+    archived.numbers(COUNT - 1, room="chat.a")
+    archived.numbers(COUNT, room="chat.a")
+    archive(archived)
+    [(repeat, envelope)] = [entry for entry in archived.read() if entry[0] == 2 * COUNT + 1]
+    page = get(member, "chat.a", until=position_text(0, repeat, fingerprint_of(envelope)))
+    assert page["complete"]
+    assert page["publications"][-1] == everything[-1]
+
+
+def test_before_the_log_began(member: Client) -> None:
+    """What a client has of a log that is empty: nothing of this log is before it."""
+    page = get(member, "chat.a", until="0.-1.000000000000")
+    assert (page["publications"], page["complete"]) == ([], True)
+    ArchiveProgress.objects.update(epoch=2, offset=-1)
+    assert len(get(member, "chat.a", until="0.-1.000000000000")["publications"]) == COUNT
+    ArchiveProgress.objects.all().delete()
+    assert get(member, "chat.a", until="0.-1.000000000000")["complete"]
 
 
 def test_a_room_that_was_never_used(member: Client) -> None:
@@ -125,6 +166,7 @@ def test_one_s_own_room_and_the_notices(
 
 def test_the_number_of_queries_is_constant(member: Client) -> None:
     position = stored("chat.a")[20]["position"]
+    Generation.current()  # a new database begins its counter once
     counts = set()
     for limit in ("1", "20"):
         with CaptureQueriesContext(
@@ -133,4 +175,7 @@ def test_the_number_of_queries_is_constant(member: Client) -> None:
             get(member, "chat.a", before=position, limit=limit)
         counts.add(len(queries))
     assert counts == {6}, "generation, session, user, room, position, page"
+    with CaptureQueriesContext(connection) as queries:
+        get(member, "chat.a", until="0.-1.000000000000")
+    assert len(queries) == 8, "and, for one that is not kept, the progress and what is before it"
     assert ArchivedPublication.objects.count() == 2 * COUNT

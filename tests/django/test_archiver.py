@@ -4,9 +4,11 @@ import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 from django_roomline.archive_store import AnotherArchiver, Store
 from django_roomline.archiver import Archiver
@@ -209,6 +211,14 @@ def test_a_second_archiver_is_noticed_and_stores_nothing_twice(log: Log) -> None
         archiver.follow(once=True)
     archiver.close()
     assert data() == list(range(10))
+
+
+def test_its_caller_s_transaction_stays(log: Log) -> None:
+    """As in a project's own tests: unless the database is in memory, closing would end it."""
+    log.numbers(1)
+    with patch.object(connection, "close") as close:
+        archive(log)
+    assert not close.called
 
 
 def test_control_and_bad_rooms_are_not_for_the_archive(log: Log) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,20 @@ STUBBORN = [
     "import signal, sys, time, pathlib; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
     " pathlib.Path(sys.argv[1]).touch(); time.sleep(60)",
 ]
+PATIENT = [
+    sys.executable,
+    "-c",
+    "import pathlib, sys, time\n"
+    "from django_roomline.stopping import StopSignals\n"
+    "heard = pathlib.Path(sys.argv[1])\n"
+    "with StopSignals() as stop:\n"
+    "    heard.touch()\n"
+    "    while not stop.asked: stop.wait(1)\n"
+    "    heard.write_text('asked')\n"
+    "    time.sleep(0.5)\n"
+    "    heard.write_text('asked, ended')\n",
+]
+"""Ends what it has begun when it is asked to stop, which takes half a second."""
 
 
 def pids(programs: Programs) -> list[int]:
@@ -61,6 +76,19 @@ def test_a_signal_stops_all_of_them(number: signal.Signals) -> None:
     assert signal.getsignal(number) is before
 
 
+def test_a_signal_is_heard_where_python_drops_exceptions() -> None:
+    class Falling:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with Programs() as programs:
+        programs.start("idle", SLEEPER, os.environ)
+        with pytest.raises(Stopped):
+            programs.wait_until_answering(
+                "idle", "http://127.0.0.1:9/", lambda status: not Falling(), 20
+            )
+
+
 def test_one_that_does_not_stop_is_killed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +101,29 @@ def test_one_that_does_not_stop_is_killed(
         (pid,) = pids(programs)
     assert not alive(pid)
     assert "mule did not stop" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("interactive", [False, True])
+def test_a_ctrl_c_is_for_the_leader_alone_where_nobody_is_asked(
+    tmp_path: Path, interactive: bool
+) -> None:
+    """What ends what it has begun must not take the leader's SIGTERM for a second signal."""
+    heard = tmp_path / "heard"
+    with Programs() as programs:
+        programs.start("patient", [*PATIENT, str(heard)], os.environ, interactive=interactive)
+        _until(lambda: heard.exists())
+        (pid,) = pids(programs)
+        os.kill(pid, signal.SIGINT)  # as a terminal does to all that it runs
+        if interactive:
+            _until(lambda: heard.read_text() == "asked")
+    assert heard.read_text() == ("asked" if interactive else "asked, ended")
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_waiting_for_an_answer(tmp_path: Path) -> None:

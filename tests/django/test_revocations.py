@@ -2,22 +2,46 @@
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.contrib.auth.models import Group, User
+from django.contrib.sessions.models import Session
+from django.core.management import call_command
 from django.db import connection, transaction
-from django.test import Client
+from django.db.models.signals import post_delete, pre_delete
+from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from django_roomline import BrokerUnavailable, conf, publish
-from django_roomline.models import Generation, Member, Room
+from django_roomline.models import (
+    ArchivedPublication,
+    Generation,
+    Lease,
+    Member,
+    OutboxMessage,
+    Room,
+)
 from django_roomline.publishing import replaced_by
 from django_roomline.revocations import revoke_room, revoke_user
-from django_roomline.testing import recording
+from django_roomline.testing import recording, relay_outbox
 from roomline.sqlitelog import CONTROL_SUFFIX, SqliteLog
 from roomline.tokens import Keyring, verify_connection, verify_room
-from roomline.wire import Envelope, InvalidName, RoomRevoked, UserRevoked, revocation_of
+from roomline.wire import (
+    Envelope,
+    InvalidName,
+    RoomRevoked,
+    UserRevoked,
+    body_of,
+    revocation_of,
+)
+
+from tests.django.people.models import Courier, Person
 
 KEYS = Keyring({"test": "t" * 32})
 
@@ -59,7 +83,7 @@ def transactional_db() -> Iterator[None]:
     """Each statement commits by itself; what the test made is deleted after it."""
     yield
     with recording():
-        for model in (Member, Room, Group, User, Generation):
+        for model in (Member, Room, Group, User, Session, Generation, OutboxMessage, Lease):
             model.objects.all().delete()
 
 
@@ -75,11 +99,19 @@ def room(told: Told) -> Room:
 
 def test_generations_only_rise(transactional_db: None) -> None:
     Generation.objects.all().delete()
-    assert Generation.current() == 0
     first = Generation.bump()
     assert first > 1_700_000_000, "larger than those of any database before"
     assert [Generation.bump() for _ in range(3)] == [first + 1, first + 2, first + 3]
     assert Generation.current() == first + 3
+
+
+def test_a_new_database_is_not_outranked_by_an_old_control_log(transactional_db: None) -> None:
+    Generation.objects.all().delete()
+    before = int(time.time())
+    first = Generation.current()
+    assert before <= first <= time.time()
+    assert Generation.current() == first
+    assert Generation.bump() == first + 1
 
 
 @pytest.mark.parametrize(
@@ -117,6 +149,18 @@ def test_a_user_who_is_deleted(told: Told, ann: User) -> None:
     key = str(ann.pk)
     ann.delete()
     assert told.subjects == [key]
+
+
+@pytest.mark.parametrize("model", [Person, Courier])
+def test_a_user_who_goes_by_another_model(told: Told, model: type[User]) -> None:
+    user = model.objects.create_user("ann")
+    assert told.subjects == []
+    key = str(user.pk)
+    user.is_active = False
+    user.save()
+    assert told.subjects == [key]
+    user.delete()
+    assert told.subjects == [key] * 2
 
 
 def test_a_user_who_logs_out(told: Told, ann: User, client: Client) -> None:
@@ -198,6 +242,17 @@ def test_members_who_go_or_may_no_longer_write(told: Told, room: Room, ann: User
     Member.objects.create(room=room, user=ann)
     room.delete()
     assert told.subjects[2:] == ["chat.a closed"], "and not once more for its members"
+    room = Room.objects.create(name="chat.a", title="A")
+    Member.objects.create(room=room, user=ann)
+    Room.objects.filter(pk=room.pk).delete()
+    assert told.subjects[3:] == ["chat.a closed"]
+
+
+def test_a_member_who_is_moved_to_another_room(told: Told, room: Room, ann: User) -> None:
+    member = Member.objects.create(room=room, user=ann)
+    member.room = Room.objects.create(name="chat.b", title="B", readers="members")
+    member.save()
+    assert sorted(told.subjects) == ["chat.a", "chat.b"]
 
 
 def test_it_is_told_when_it_is_committed(told: Told, ann: User) -> None:
@@ -227,7 +282,206 @@ def test_a_broker_that_is_away_breaks_nothing(ann: User, caplog: pytest.LogCaptu
         ann.is_active = False
         ann.save()
     assert not User.objects.get(pk=ann.pk).is_active
-    assert "a revocation was not published" in caplog.text
+    assert "1 of 1 revocations were not published" in caplog.text
+
+
+def test_with_the_outbox_it_waits_in_the_same_transaction(
+    told: Told, ann: User, room: Room, roomline: Any
+) -> None:
+    roomline(OUTBOX=True)
+    with transaction.atomic():
+        ann.is_active = False
+        ann.save()
+        transaction.set_rollback(True)
+    assert relay_outbox() == 0
+    ann.save()
+    revoke_room("chat.b", closed=True)
+    assert told.revocations == []
+    assert list(OutboxMessage.objects.values_list("room", flat=True)) == [
+        "control.user",
+        "control.room",
+    ]
+    before = Generation.current()
+    assert relay_outbox() == 2
+    assert told.subjects == [str(ann.pk), "chat.b closed"]
+    assert [each.generation for each in told.revocations] == [before + 1, before + 2]
+
+
+def test_with_the_outbox_a_broker_that_is_away_loses_nothing(
+    told: Told, ann: User, roomline: Any
+) -> None:
+    roomline(OUTBOX=True)
+    with recording(error=BrokerUnavailable("away")):
+        ann.is_active = False
+        ann.save()
+        with pytest.raises(BrokerUnavailable):
+            relay_outbox()
+    late = Generation.current()  # of tokens that are given meanwhile
+    assert relay_outbox() == 1
+    assert told.subjects == [str(ann.pk)]
+    assert told.revocations[0].generation > late
+
+
+def test_what_is_no_revocation_is_refused_by_the_relay(told: Told, roomline: Any) -> None:
+    roomline(OUTBOX=True)
+
+    def typed(**body: Any) -> None:
+        envelope = Envelope("control.user", body_of(body), message_id=uuid.uuid4().hex, time=1)
+        OutboxMessage.of(envelope).save()
+
+    typed(user="no id")
+    revoke_user("7")
+    typed(user="7", generation=0)
+    assert relay_outbox() == 2
+    assert told.subjects == ["7", "7"], "a generation that was typed does not count"
+    assert "generation" in OutboxMessage.objects.get(refused=True).error
+
+
+@pytest.mark.parametrize("on_commit", [False, True])
+def test_nobody_revokes_by_publishing(told: Told, roomline: Any, on_commit: bool) -> None:
+    with pytest.raises(InvalidName, match=r"control\.user"):
+        publish("control.user", {"user": "1", "generation": 2**53 - 1}, on_commit=on_commit)
+    assert told.subjects == []
+
+
+def test_a_room_that_is_made_decides_from_now_on(told: Told, roomline: Any) -> None:
+    Room.objects.create(name="orders.1")
+    assert told.subjects == []
+    roomline(GRANTS="tests.django.test_revocations.all_orders")
+    room = Room.objects.create(name="orders.17", closed=True)
+    room.name = "orders.18"
+    room.save()
+    assert told.subjects == ["orders.17 closed", "orders.17 closed", "orders.18 closed"]
+
+
+def all_orders(user: object) -> dict[str, str]:
+    return {"orders.**": "rw"}
+
+
+def test_one_that_fails_keeps_none_of_the_others(
+    told: Told, roomline: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried: list[str] = []
+
+    def send(envelope: Envelope, timeout: float) -> None:
+        tried.append(json.loads(envelope.body)["user"])
+        if len(tried) == 1:
+            raise BrokerUnavailable("just now")
+
+    monkeypatch.setattr("django_roomline.revocations.send", send)
+    group = Group.objects.create(name="g")
+    users = [User.objects.create(username=str(number)) for number in range(3)]
+    group.user_set.add(*users)
+    tried.clear()
+    group.user_set.clear()
+    assert sorted(tried) == sorted(str(user.pk) for user in users)
+    assert "1 of 3 revocations were not published" in caplog.text
+
+
+def test_no_generation_begins_in_a_transaction_that_may_end_otherwise(told: Told) -> None:
+    """The counter is in the default database, and what is committed is in another one."""
+    with transaction.atomic():
+        with transaction.atomic("other"):
+            revoke_user("1", using="other")
+        assert told.revocations == []
+        transaction.set_rollback(True)
+    assert told.revocations == []
+    with transaction.atomic():
+        with transaction.atomic("other"):
+            revoke_user("1", using="other")
+        assert told.revocations == []
+    assert told.subjects == ["1"]
+
+
+def test_a_database_without_an_outbox_needs_none(told: Told, roomline: Any) -> None:
+    roomline(OUTBOX=True)
+
+    class Elsewhere:
+        def allow_migrate(self, db: str, app_label: str, **_: Any) -> bool:
+            return (db, app_label) != ("other", "django_roomline")
+
+    with override_settings(DATABASE_ROUTERS=[Elsewhere()]):
+        with transaction.atomic("other"):
+            revoke_user("7", using="other")
+            assert told.revocations == []
+        assert told.subjects == ["7"]
+
+
+def test_a_setting_that_is_wrong_keeps_nobody_from_saving_a_user(
+    told: Told, ann: User, roomline: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    roomline(OUTBOX="perhaps")
+    ann.is_active = False
+    ann.save()
+    assert not User.objects.get(pk=ann.pk).is_active
+    assert "OUTBOX" in caplog.text
+
+
+def test_rows_that_have_no_rights_are_deleted_without_being_loaded() -> None:
+    for signal in (pre_delete, post_delete):
+        assert not signal.has_listeners(OutboxMessage)
+        assert not signal.has_listeners(ArchivedPublication)
+
+
+def engine(name: str) -> str:
+    return f"django.contrib.sessions.backends.{name}"
+
+
+def session_of(browser: Client) -> Any:
+    """The session of a browser, as the engine of now has it."""
+    store = import_module(django_settings.SESSION_ENGINE).SessionStore
+    return store(browser.cookies["sessionid"].value)
+
+
+@pytest.mark.parametrize("backend", ["db", "cached_db"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda browser: session_of(browser).flush(),
+        lambda browser: Session.objects.get(pk=session_of(browser).session_key).delete(),
+        lambda browser: Session.objects.all().delete(),
+        lambda browser: browser.post("/logout/"),
+    ],
+)
+def test_a_session_that_ends(
+    told: Told, ann: User, client: Client, backend: str, end: Callable[[Client], object]
+) -> None:
+    with override_settings(SESSION_ENGINE=engine(backend)):
+        client.force_login(ann)
+        late = Client()
+        late.cookies["sessionid"] = client.cookies["sessionid"].value
+        assert late.get("/roomline/token").json()["user"]["id"] == str(ann.pk)
+        answers = []
+
+        def tell(envelope: Envelope, timeout: float) -> None:
+            answers.append(late.get("/roomline/token").json()["user"]["id"])
+            Told.publish(told, envelope, timeout)
+
+        told.publish = tell  # type: ignore[method-assign]
+        end(client)
+        assert told.subjects == [str(ann.pk)], "once"
+        [answer] = answers
+        assert answer.startswith("guest-"), "no new token for what is left of the session"
+
+
+def test_other_sessions_end_without_a_word(told: Told, ann: User, client: Client) -> None:
+    client.get("/roomline/token")
+    session_of(client).flush()
+    client.force_login(ann)
+    Session.objects.update(expire_date=timezone.now())
+    call_command("clearsessions")
+    assert not Session.objects.exists()
+    assert told.revocations == []
+
+
+@pytest.mark.parametrize("backend", ["cache", "file", "signed_cookies"])
+def test_without_rows_a_logout_is_told(
+    told: Told, ann: User, client: Client, backend: str, tmp_path: Path
+) -> None:
+    with override_settings(SESSION_ENGINE=engine(backend), SESSION_FILE_PATH=str(tmp_path)):
+        client.force_login(ann)
+        client.post("/logout/")
+    assert told.subjects == [str(ann.pk)]
 
 
 def test_tokens_carry_the_generation_of_what_they_say(

@@ -13,7 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from roomline.client import BlockingClient
+from roomline.tokens import Keyring, sign_connection
 
+from tests.django.programs import Project
 from tests.support.rabbitmq import RabbitMQNode, free_port, rabbitmq, rabbitmq_vhost
 
 __all__ = ["rabbitmq", "rabbitmq_vhost"]  # fixtures
@@ -77,12 +80,13 @@ def run() -> Iterator[Callable[..., Running]]:
     for running in started:
         if running.process.poll() is None:
             os.killpg(running.process.pid, signal.SIGKILL)
-        running.process.communicate()
+        # Shown when the test has failed.
+        print(running.output + running.process.communicate()[0])
 
 
 def anywhere() -> list[str]:
     """Ports that the demos of other tests on this machine will not take meanwhile."""
-    return ["--port", str(free_port()), "--gateway-port", str(free_port())]
+    return ["--port", str(free_port()), "--django-port", str(free_port())]
 
 
 def get(url: str) -> str:
@@ -165,25 +169,27 @@ def test_check_stops_when_both_have_answered_and_runs_again(
         assert "Open http://127.0.0.1:" in demo.output
 
 
-def test_two_demos_run_beside_each_other_on_the_ports_that_are_free(
+def test_demos_run_beside_each_other_on_the_ports_that_are_free(
     run: Callable[..., Running], tmp_path: Path
 ) -> None:
-    first = run("demo", "--data", str(tmp_path / "1"))
-    pages = [first.page()]
-    pages.append(run("demo", "--data", str(tmp_path / "2")).page())
-    assert pages[0] != pages[1]
-    assert endpoint_of(pages[0]) != endpoint_of(pages[1])
+    """Also when they are started at the same moment."""
+    demos = [run("demo", "--data", str(tmp_path / name)) for name in "123"]
+    pages = [demo.page() for demo in demos]
+    assert len(set(pages)) == 3
+    assert any("waiting until another runroomline" in demo.output for demo in demos)
+    assert len({endpoint_of(page) for page in pages}) == 3
 
 
 def test_ports_that_are_given_are_used_or_refused(
     run: Callable[..., Running], tmp_path: Path
 ) -> None:
-    ports = {"--port": str(free_port()), "--gateway-port": str(free_port())}
+    ports = {"--port": str(free_port()), "--django-port": str(free_port())}
     given = [text for pair in ports.items() for text in pair]
     demo = run("demo", "--data", str(tmp_path), *given)
     page = demo.page()
     assert page == f"http://127.0.0.1:{ports['--port']}/"
-    assert endpoint_of(page) == f"http://127.0.0.1:{ports['--gateway-port']}/roomline"
+    assert endpoint_of(page) == f"{page}roomline"
+    assert "Lobby" in get(f"http://127.0.0.1:{ports['--django-port']}/")
     for option, port in ports.items():
         again = run("demo", "--data", str(tmp_path), option, port)
         assert again.end(60) == 1
@@ -242,6 +248,38 @@ def test_runroomline_reloads_django_and_keeps_the_gateway(
     assert is_gone(page)
 
 
+def test_pages_static_files_and_tracebacks_come_through_the_gateway(
+    run: Callable[..., Running], tmp_path: Path
+) -> None:
+    demo = run("demo", "--data", str(tmp_path), *anywhere())
+    page = demo.page()
+    with urllib.request.urlopen(f"{page}static/roomline/roomline.umd.js", timeout=10) as script:
+        assert "javascript" in script.headers["Content-Type"]
+        assert b"Roomline" in script.read()
+    # Below the endpoint's path, and Django's all the same.
+    token = json.loads(get(f"{page}roomline/token"))
+    assert token["user"]["id"].startswith("guest-")
+    with pytest.raises(urllib.error.HTTPError) as missing:
+        get(f"{page}nothing/")
+    with missing.value as answer:
+        assert answer.code == 404
+        assert "Using the URLconf defined in" in answer.read().decode()
+
+
+def test_runroomline_with_a_broker_on_the_command_line(
+    run: Callable[..., Running], tmp_path: Path, rabbitmq: RabbitMQNode, rabbitmq_vhost: str
+) -> None:
+    assert run("demo_setup", "--data", str(tmp_path)).end(60) == 0
+    broker = f"amqp://127.0.0.1:{rabbitmq.port}/{rabbitmq_vhost}"
+    arguments = ["--broker", broker, "--noreload", "--addrport", f"127.0.0.1:{free_port()}"]
+    running = run("runroomline", "--data", str(tmp_path), *arguments)
+    assert json.loads(get(f"{endpoint_of(running.page())}/info"))["websocket"] is True
+    for name, pid in running.children().items():
+        assert broker in Path(f"/proc/{pid}/environ").read_text(), name
+    running.process.terminate()
+    assert running.end() == 0
+
+
 def test_the_demo_on_rabbitmq(
     run: Callable[..., Running], tmp_path: Path, rabbitmq: RabbitMQNode, rabbitmq_vhost: str
 ) -> None:
@@ -259,3 +297,35 @@ def test_the_demo_on_rabbitmq(
     demo.process.terminate()
     assert demo.end() == 0
     assert "guest:guest" not in demo.output
+
+
+@pytest.mark.parametrize("reload", [[], ["--noreload"]])
+def test_a_worker_runs_too_where_there_are_handlers(tmp_path: Path, reload: list[str]) -> None:
+    """Requests are answered without any further setting, and all of it ends together."""
+    project = Project(tmp_path, f"embedded:{tmp_path}/rooms.sqlite3")
+    try:
+        project.shell(
+            "from django.contrib.auth.models import User; User.objects.create_user('ann')"
+        )
+        port = free_port()
+        running = project.start(
+            *("-m", "django", "runroomline", *reload),
+            *("--addrport", str(port), "--django-port", str(free_port())),
+            HANDLED=str(tmp_path / "handled"),
+        )
+        running.until_it_says("Open http://")
+        token = sign_connection(Keyring({"test": "t" * 32}), "1", now=time.time(), lifetime=600)
+        with BlockingClient(f"http://127.0.0.1:{port}/roomline", token=lambda: token) as me:
+            assert me.request("echo", 1) == {"data": 1, "user": "ann", "name": "echo"}
+        assert running.end(signal.SIGINT) == 0
+        assert "Traceback" not in running.said
+        assert not [path for path in Path("/proc").glob("[0-9]*/environ") if _has(path, tmp_path)]
+    finally:
+        project.close()
+
+
+def _has(environ: Path, text: Path) -> bool:
+    try:
+        return str(text).encode() in environ.read_bytes()
+    except OSError:
+        return False

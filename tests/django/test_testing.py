@@ -10,6 +10,7 @@ from django.db import transaction
 from django.test import LiveServerTestCase, TestCase, TransactionTestCase, override_settings
 from django_roomline import BrokerUnavailable, apublish, publish, publishing
 from django_roomline.models import OutboxMessage, Room
+from django_roomline.revocations import revoke_user
 from django_roomline.testing import (
     LiveGatewayMixin,
     PublishAssertions,
@@ -157,6 +158,21 @@ class Committed(PublishAssertions, TransactionTestCase):
         self.assertNotPublished("chat.a", "no")
 
 
+class Early(PublishAssertions, TestCase):
+    """Recording begins with each test: what the class publishes needs one of its own."""
+
+    early: Recording
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        with recording() as cls.early:
+            publish("chat.a", "early", on_commit=False)
+
+    def test_what_the_class_publishes_is_in_no_test_s_recording(self) -> None:
+        self.early.assert_published("chat.a", "early", count=1)
+        self.assertNothingPublished()
+
+
 class Never(PublishAssertions, TestCase):
     """The transaction of the test is never committed."""
 
@@ -173,6 +189,15 @@ class Never(PublishAssertions, TestCase):
             self.assertNothingPublished()
         self.assertPublished("chat.a", "yes", kind="system")
         self.assertNotPublished("chat.a", "no")
+
+    def test_revocations_are_no_publications(self) -> None:
+        with (
+            self.assertNoLogs("django", "ERROR"),
+            self.captureOnCommitCallbacks(execute=True) as told,
+        ):
+            revoke_user("7")
+        assert len(told) == 1
+        self.assertNothingPublished()
 
     def test_each_test_has_its_own(self) -> None:
         self.assertNothingPublished()

@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from roomline.wire import shorten
 
 from django_roomline import conf, events
+from django_roomline.conf_values import EMBEDDED
 
 
 @register
@@ -23,8 +24,8 @@ def check_surroundings(**_: Any) -> Sequence[CheckMessage]:
     """``roomline.E010`` and ``roomline.E011``: what valid values need to work."""
     values, _problems = conf.read(conf.raw())
     messages: list[CheckMessage] = []
-    broker = values.get("BROKER", conf.EMBEDDED)
-    if not broker.startswith(conf.EMBEDDED) and importlib.util.find_spec("pika") is None:
+    broker = values.get("BROKER", EMBEDDED)
+    if not broker.startswith(EMBEDDED) and importlib.util.find_spec("pika") is None:
         messages.append(
             Error(
                 "BROKER in ROOMLINE is a RabbitMQ, and pika is not installed.",

@@ -23,9 +23,17 @@ class Generation(models.Model):
 
     @classmethod
     def current(cls) -> int:
-        """The latest generation, read where rights are read: a replica shows both late."""
-        value = cls.objects.filter(pk=_ROW).values_list("value", flat=True).first()
-        return 0 if value is None else value
+        """The latest generation, read where rights are read: a replica shows both late.
+
+        The first call in a new database begins the counter, so that no token has a generation
+        that an old control log outranks.
+        """
+        value: int | None = cls.objects.filter(pk=_ROW).values_list("value", flat=True).first()
+        if value is not None:
+            return value
+        first, begun = cls._begin(router.db_for_write(cls))
+        # Else a replica has no counter yet, nor what was revoked since; zero is never too new.
+        return first.value if begun else 0
 
     @classmethod
     def bump(cls) -> int:
@@ -38,8 +46,11 @@ class Generation(models.Model):
         rows = cls.objects.using(using).filter(pk=_ROW)
         with transaction.atomic(using):
             while not rows.update(value=models.F("value") + 1):
-                cls.objects.using(using).get_or_create(
-                    pk=_ROW, defaults={"value": int(time.time())}
-                )
+                cls._begin(using)
             value: int = rows.values_list("value", flat=True).get()
             return value
+
+    @classmethod
+    def _begin(cls, using: str) -> tuple["Generation", bool]:
+        """The counter, and whether this call has made it."""
+        return cls.objects.using(using).get_or_create(pk=_ROW, defaults={"value": int(time.time())})

@@ -5,11 +5,18 @@ from django.templatetags.static import static
 from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString
 
+from django_roomline import conf
 from django_roomline.pages import page_config
 
 register = template.Library()
 
 CONFIG_ID = "roomline-config"
+
+
+@register.simple_tag
+def roomline_inspectors() -> tuple[str, ...]:
+    """The addresses of the gateways' inspectors. Whoever opens one needs a token of its own."""
+    return conf.current().inspectors
 
 
 @register.simple_tag

@@ -5,7 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from roomline.wire import Envelope, Kind, Sender, json_of, shorten
+from roomline.wire import (
+    CONTROL_NAMESPACE,
+    Envelope,
+    Kind,
+    Sender,
+    json_of,
+    namespace_of,
+    shorten,
+)
 
 from django_roomline.exceptions import PublishError
 from django_roomline.publishing import replaced_by
@@ -50,6 +58,8 @@ class Recording:
         """Take one envelope; see `django_roomline.publishing.Publisher`."""
         if self.error is not None:
             raise self.error
+        if namespace_of(envelope.room) == CONTROL_NAMESPACE:
+            return  # a revocation, which is for gateways: no room has it
         assert envelope.message_id is not None, "publish() gives every publication an id"
         self.publications.append(
             Published(

@@ -1,5 +1,6 @@
-"""``manage.py runroomline``: Django's development server and a gateway node in one command."""
+"""``manage.py runroomline``: Django's development server behind a gateway node, in one command."""
 
+import contextlib
 import json
 import os
 import sys
@@ -12,8 +13,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from django_roomline import conf
-from django_roomline.addresses import Addresses, BadAddress, choose, parse
+from django_roomline.addresses import Addresses, BadAddress, alone, choose, parse
 from django_roomline.processes import NotAnswering, ProgramEnded, Programs, Stopped
+from django_roomline.requests import discover
 
 READY_SECONDS: Final = 60.0
 PREFIX: Final = "/roomline"
@@ -24,8 +26,10 @@ class Command(BaseCommand):
     """Start all, wait until the servers answer, and stop all when one ends or Ctrl-C comes."""
 
     help = (
-        "Runs Django's development server together with a Roomline gateway node, and with an"
-        " archiver if ROOMLINE has an ARCHIVE. For development only. It migrates nothing."
+        "Runs Django's development server behind a Roomline gateway node, with an archiver if"
+        " ROOMLINE has an ARCHIVE, and with a worker if an app has handlers. Pages and rooms are"
+        " served at one address, and views may answer with hold and stream. For development only."
+        " It migrates nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,13 +37,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "--addrport",
             metavar="[HOST:]PORT",
-            help="where Django listens (default: 127.0.0.1, the first free port from 8000 on)",
+            help="where browsers find the project, through the gateway (default: 127.0.0.1, the"
+            " first free port from 8000 on)",
         )
         parser.add_argument(
-            "--gateway-port",
+            "--django-port",
             type=int,
             metavar="PORT",
-            help="where the gateway listens (default: the first free port from 8001 on)",
+            help="where Django itself listens, behind the gateway (default: the first free port"
+            " from 8001 on)",
         )
         parser.add_argument(
             "--broker",
@@ -61,44 +67,61 @@ class Command(BaseCommand):
         try:
             broker = _broker(options["broker"], settings)
             page = parse(options["addrport"]) if options["addrport"] else None
-            addresses = choose(page, options["gateway_port"])
+            # The ports are free until the servers have come up: nobody else chooses meanwhile.
+            with contextlib.ExitStack() as choosing:
+                choosing.enter_context(alone(self._say_that_it_waits))
+                addresses = choose(page, options["django_port"])
+                with Programs() as programs:
+                    self._start(programs, settings, broker, addresses, options["noreload"])
+                    self._announce(programs, addresses)
+                    choosing.close()
+                    if not options["check"]:
+                        programs.wait()
         except BadAddress as error:
             raise CommandError(str(error)) from None
-        try:
-            with Programs() as programs:
-                programs.start(
-                    "the gateway",
-                    [sys.executable, "-m", "roomline", "serve"],
-                    os.environ | _gateway_environment(settings, broker, addresses),
-                )
-                programs.start(
-                    "Django",
-                    _runserver(addresses, options["noreload"]),
-                    os.environ | _django_environment(broker, addresses),
-                )
-                if settings.archive is not None:
-                    programs.start(
-                        "the archiver",
-                        [*_manage(), "roomline_archive"],
-                        os.environ | _django_environment(broker, addresses),
-                    )
-                self._announce(programs, addresses)
-                if not options["check"]:
-                    programs.wait()
-        except Stopped:
+        except (Stopped, KeyboardInterrupt):
             self.stdout.write("stopped")
         except (ProgramEnded, NotAnswering) as error:
             raise CommandError(f"{error}; all are stopped") from None
 
+    def _say_that_it_waits(self) -> None:
+        self.stdout.write("waiting until another runroomline has chosen its ports")
+        self.stdout.flush()
+
+    def _start(
+        self,
+        programs: Programs,
+        settings: conf.Settings,
+        broker: str,
+        addresses: Addresses,
+        noreload: bool,
+    ) -> None:
+        handlers = bool(discover())
+        environment = os.environ | _django_environment(broker, addresses)
+        programs.start(
+            "the gateway",
+            [sys.executable, "-m", "roomline", "serve"],
+            os.environ | _gateway_environment(settings, broker, addresses, handlers),
+        )
+        command = [*_manage(), "runserver", str(addresses.django)]
+        programs.start("Django", command + ["--noreload"] * noreload, environment)
+        if settings.archive is not None:
+            command = [*_manage(), "roomline_archive", "--skip-checks"]
+            programs.start("the archiver", command, environment, interactive=False)
+        if handlers:
+            command = [*_manage(), "roomline_worker", "--skip-checks"]
+            command += ["--reload"] * (not noreload)
+            programs.start("the worker", command, environment, interactive=False)
+
     def _announce(self, programs: Programs, addresses: Addresses) -> None:
-        page, gateway, internal = addresses
-        ready = f"{internal.url}/readyz"
+        page = addresses.page
+        ready = f"{addresses.internal.url}/readyz"
         programs.wait_until_answering("the gateway", ready, lambda s: s == 200, READY_SECONDS)
         # Whether a project has a page at this path is its own affair.
         programs.wait_until_answering(
-            "Django", f"{page.url}/", lambda s: 200 <= s < 500, READY_SECONDS
+            "Django", f"{addresses.django.url}/", lambda s: 200 <= s < 500, READY_SECONDS
         )
-        self.stdout.write(f"The gateway serves {gateway.url}{PREFIX}, its health is at {ready}")
+        self.stdout.write(f"The gateway serves {page.url}{PREFIX}, its health is at {ready}")
         self.stdout.write(self.style.SUCCESS(f"Open {page.url}/ (Ctrl-C stops both servers)"))
         self.stdout.flush()
 
@@ -121,17 +144,19 @@ def _broker(address: str | None, settings: conf.Settings) -> str:
 
 
 def _gateway_environment(
-    settings: conf.Settings, broker: str, addresses: Addresses
+    settings: conf.Settings, broker: str, addresses: Addresses, handlers: bool
 ) -> dict[str, str]:
     values = {
         "BROKER": broker,
         "KEYS": ",".join(f"{kid}:{secret}" for kid, secret in settings.secrets.items()),
         "ORIGINS": ",".join(addresses.page.origins),
-        "HOST": addresses.gateway.host,
-        "PORT": str(addresses.gateway.port),
+        "HOST": addresses.page.host,
+        "PORT": str(addresses.page.port),
+        "UPSTREAM": addresses.django.url,
         "INTERNAL_HOST": addresses.internal.host,
         "INTERNAL_PORT": str(addresses.internal.port),
         "PREFIX": PREFIX,
+        "REQUESTS": "true" if handlers else "false",
         "DRAIN": "0",  # stopping is quick here: there is nowhere else to send clients
         **settings.gateway,
     }
@@ -139,17 +164,12 @@ def _gateway_environment(
 
 
 def _django_environment(broker: str, addresses: Addresses) -> dict[str, str]:
-    override = {"BROKER": broker, "ENDPOINTS": [addresses.gateway.url + PREFIX]}
+    override = {"BROKER": broker, "ENDPOINTS": [addresses.page.url + PREFIX]}
     return {
         conf.OVERRIDE_VARIABLE: json.dumps(override),
         # Django's own words about its development server; ours say it too.
         "DJANGO_RUNSERVER_HIDE_WARNING": "true",
     }
-
-
-def _runserver(addresses: Addresses, noreload: bool) -> list[str]:
-    reload = ["--noreload"] if noreload else []
-    return [*_manage(), "runserver", str(addresses.page), *reload]
 
 
 def _manage() -> list[str]:
