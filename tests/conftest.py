@@ -1,6 +1,14 @@
-"""What several test folders share: which tests are slow."""
+"""What several test folders share: which tests are slow, and which follow each other."""
+
+from typing import Any
 
 import pytest
+
+FIXED_PORTS = (
+    *("tests/docs/", "tests/django/test_runroomline.py"),
+    *("tests/end_to_end/test_own_project.py", "tests/end_to_end/test_fresh_clone.py"),
+)
+"""What uses ports that pages show, or the first free ones after those, as a user's programs do."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -8,3 +16,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"rabbitmq", "tls_node"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes test, the tests of a file share servers, and those that use the
+    same ports follow each other: they all run in one of the processes."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "fixed ports" if nodeid.startswith(FIXED_PORTS) else nodeid.split("::")[0]
+
+    return Scheduling(config, log)

@@ -94,3 +94,38 @@ async def test_an_archive_that_does_not_run_is_told(
             await page.locator("#older button").click()
             await expect(page.locator("#older")).to_be_hidden(timeout=30_000)
         assert await texts(page) == ["0", "1", "2"]
+
+
+async def test_a_room_in_which_nobody_has_said_anything(
+    embedded: str, site: Site, data: DemoData
+) -> None:
+    port = free_port()
+    node = site.gateway(embedded, port)
+    url = site.demo(embedded, node.url, port=port)
+    with data.archiver(embedded):
+        async with chromium() as browser:
+            page = await open_page(browser, url)
+            await expect(page.locator("#nothing")).to_be_visible(timeout=30_000)
+            await expect(page.locator("#older")).to_be_hidden()
+            publish(node, 0, 1)
+            await shows(page, 1)
+            await expect(page.locator("#nothing")).to_be_hidden()
+
+
+async def test_what_only_the_archive_has_is_shown_at_once(
+    embedded: str, site: Site, data: DemoData
+) -> None:
+    data.gateway_settings["NAMESPACES"] = "chat:read=token,write=token,history=0"
+    port = free_port()
+    node = site.gateway(embedded, port)
+    url = site.demo(embedded, node.url, port=port)
+    publish(node, 0, 60)
+    with data.archiver(embedded):
+        async with chromium() as browser:
+            page = await open_page(browser, url)
+            await shows(page, 50)
+            await expect(page.locator("#nothing")).to_be_hidden()
+            publish(node, 60, 61)
+            await ask_for_older(page, 10)
+            assert await texts(page) == [str(number) for number in range(61)]
+            await expect(page.locator("#older")).to_be_hidden()

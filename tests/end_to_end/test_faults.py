@@ -3,74 +3,22 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Set
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import suppress
 from itertools import count
-from typing import Any
 
 import pytest
-from roomline.client import Client, CommandRefused, NoAnswer, Subscription, Transport
+from roomline.client import Client, CommandRefused, NoAnswer
 from roomline.core.messages import Reconnect
 
 from tests.end_to_end.conftest import Gateways, pair
-from tests.support.gateway import Gateway
+from tests.support.followers import FAST, ROOM, all_alike, followers, publish
 from tests.support.rabbitmq import RabbitMQNode
 from tests.support.talk import Talk
 from tests.support.until import until
 
 pytestmark = pytest.mark.timeout(120)
 
-ROOM = "chat.lobby"
 COUNT = 2000
-TRANSPORTS: tuple[Transport, ...] = ("websocket", "xhr-streaming", "xhr-polling", "eventsource")
-FAST: dict[str, Any] = {"first_delay": 0.1, "longest_delay": 1.0, "ping_every": 2.0}
-
-
-class Follower:
-    """A client in the room, and the data of all that it received, in order."""
-
-    def __init__(self, client: Client, room: Subscription) -> None:
-        self.client = client
-        self.room = room
-        self.received: list[int] = []
-
-    async def follow(self) -> None:
-        async for publication in self.room:
-            self.received.append(publication.data)
-
-
-@asynccontextmanager
-async def followers(
-    *nodes: Gateway, transports: tuple[Transport, ...] = TRANSPORTS
-) -> AsyncIterator[list[Follower]]:
-    """One subscribed client per transport, all at the first node, which know the others too."""
-    async with AsyncExitStack() as stack:
-        following = []
-        tasks = []
-        for transport in transports:
-            client = Client([node.url for node in nodes], transport=transport, **FAST)
-            await stack.enter_async_context(client)
-            following.append(Follower(client, await client.subscribe(ROOM)))
-            tasks.append(asyncio.create_task(following[-1].follow()))
-        yield following
-        for follower in following:
-            await follower.room.close()
-        await asyncio.gather(*tasks)
-
-
-async def publish(clients: list[Client], amount: int, *, abreast: int, pace: float = 0.0) -> None:
-    """Publish the numbers below `amount`, `abreast` at a time, through the clients in turn.
-
-    Returns when every one is confirmed, however often that had to be tried.
-    """
-    numbers = iter(range(amount))
-
-    async def work() -> None:
-        for number in numbers:
-            await clients[number % len(clients)].publish(ROOM, number)
-            await asyncio.sleep(pace)
-
-    await asyncio.gather(*[work() for _ in range(abreast)])
 
 
 async def publish_once(talk: Talk, beyond: int, until_done: "asyncio.Task[None]") -> set[int]:
@@ -86,34 +34,11 @@ async def publish_once(talk: Talk, beyond: int, until_done: "asyncio.Task[None]"
     raise AssertionError("unreachable")
 
 
-async def all_alike(
-    following: list[Follower], expected: int, confirmed: Set[int] = frozenset()
-) -> None:
-    """Every follower has received the numbers below `expected` and those `confirmed`, nothing
-    twice, and all of them have it in one order."""
-    everything = confirmed.union(range(expected))
-    for follower in following:
-        try:
-            await until(lambda f=follower: everything <= set(f.received), within=20)  # type: ignore[misc]
-        except TimeoutError:
-            missing = sorted(everything - set(follower.received))
-            pytest.fail(
-                f"{follower.client.transport} has {len(follower.received)}, without {missing[:20]}"
-            )
-    await asyncio.sleep(0.3)  # time for what should not come
-    order = following[0].received
-    assert len(order) == len(set(order))
-    assert sorted(number for number in order if number < expected) == list(range(expected))
-    for follower in following:
-        assert follower.received == order, follower.client.transport
-        assert follower.room.losses == 0, follower.room.reason
-
-
 async def test_a_node_is_killed(broker: str, gateways: Gateways) -> None:
     """2,000 publications while one of two nodes is killed: everybody ends with the same ones."""
     doomed, other = pair(gateways, broker)
     async with (
-        followers(doomed, other) as following,
+        followers(doomed.url, other.url) as following,
         Client([doomed.url, other.url], **FAST) as first,
         Client(other.url, **FAST) as second,
     ):
@@ -132,7 +57,7 @@ async def test_a_node_drains(broker: str, gateways: Gateways) -> None:
     """SIGTERM under load, as in a deploy: nobody loses anything, and nobody waits long."""
     leaving, other = pair(gateways, broker, DRAIN="2")
     async with (
-        followers(leaving, other) as following,
+        followers(leaving.url, other.url) as following,
         Client([leaving.url, other.url], **FAST) as first,
         Client(other.url, **FAST) as second,
     ):
@@ -173,8 +98,8 @@ async def test_the_broker_is_killed_and_comes_back(
     """What was confirmed to its publisher arrives once, on every client, in one order."""
     nodes = pair(gateways, amqp)
     async with (
-        followers(nodes[0], nodes[1]) as following,
-        followers(nodes[1], nodes[0], transports=("websocket",)) as others,
+        followers(nodes[0].url, nodes[1].url) as following,
+        followers(nodes[1].url, nodes[0].url, transports=("websocket",)) as others,
         Client(nodes[0].url, **FAST) as first,
         Client(nodes[1].url, **FAST) as second,
         Talk.to(nodes[1].url) as careless,
