@@ -1,6 +1,8 @@
-"""Django settings of the demo: for one machine, with DEBUG on and loopback addresses only."""
+"""Django settings of the demo on one machine: with DEBUG on, and loopback addresses only."""
 
 from demo import data
+from demo.common import *  # noqa: F403 - as Django's settings build on each other
+from demo.common import ROOMLINE
 
 DATA = data.directory()
 _secrets = data.secrets_in(DATA)
@@ -9,71 +11,12 @@ SECRET_KEY = _secrets.django
 DEMO_PASSWORD = _secrets.password
 DEBUG = True
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
-
-INSTALLED_APPS = [
-    "django.contrib.admin",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "django.contrib.staticfiles",
-    "django_roomline",
-    "demo",
-]
-MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
-    "demo.csp.ContentSecurityPolicyMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-]
-ROOT_URLCONF = "demo.urls"
-WSGI_APPLICATION = "demo.wsgi.application"
-TEMPLATES = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "APP_DIRS": True,
-        "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-            ],
-        },
-    },
-]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA / "django.sqlite3"}}
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
-]
-LANGUAGE_CODE = "en"
-TIME_ZONE = "UTC"
-USE_TZ = True
-STATIC_URL = "static/"
-LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "rooms"
-LOGOUT_REDIRECT_URL = "rooms"
-# Several Django projects on one host name would overwrite each other's cookies otherwise.
-SESSION_COOKIE_NAME = "roomline-demo-session"
-CSRF_COOKIE_NAME = "roomline-demo-csrf"
 
 # runroomline replaces the broker (if --broker is given) and the endpoint (the port that was free).
-ROOMLINE = {
+ROOMLINE |= {
     "BROKER": data.broker(DATA),
     "KEYS": {"demo": _secrets.gateway},
     "ENDPOINTS": ["http://127.0.0.1:8001/roomline"],
-    "GUESTS": True,
-    "ARCHIVE": {},
-    # All of it on the page "Log", for staff.
-    "EVENTS": dict.fromkeys(
-        (
-            *("login", "login_failed", "logout"),
-            *("room_created", "room_closed", "room_opened", "room_deleted"),
-        ),
-        "admin.log",
-    ),
     "GATEWAY": {"NAMESPACES": "chat:read=token,write=token,history=100"},
 }

@@ -28,7 +28,9 @@ class Command(BaseCommand):
             "--port", type=int, help="of the page (default: 8000 or the next free one)"
         )
         parser.add_argument(
-            "--gateway-port", type=int, help="of the gateway (default: 8001 or the next free one)"
+            "--django-port",
+            type=int,
+            help="of Django, behind the gateway (default: 8001 or the next free one)",
         )
         parser.add_argument(
             "--check", action="store_true", help="stop as soon as both servers have answered"
@@ -44,7 +46,7 @@ class Command(BaseCommand):
             stdout=self.stdout,
             # A port alone: debugging pages and a superuser are for this machine only.
             addrport=None if options["port"] is None else str(options["port"]),
-            gateway_port=options["gateway_port"],
+            django_port=options["django_port"],
             broker=options["broker"],
             check=options["check"],
             noreload=True,

@@ -41,8 +41,11 @@
     if (event.state !== "connected") byId("transport").textContent = "";
     showState();
   });
-  client.on("connected", function (event) {
-    byId("transport").textContent = event.transport;
+  client.on("transport", function (report) {
+    byId("transport").textContent = report.transport;
+    byId("transport").title = report.tried.reduce(function (text, trial) {
+      return text + "\nnot " + trial.transport + ": " + trial.reason;
+    }, "Transport in use, after " + report.ms + " ms");
   });
   client.on("error", function (error) {
     if (error.temporary) return;
@@ -66,11 +69,17 @@
     messages.setAttribute("aria-busy", "true");
     empty(messages);
     unfolded = false;
-    byId("older").hidden = !config.archiveUrl;
+    byId("older").hidden = !config.archiveUrl || !event.publications.length;
     for (var i = 0; i < event.publications.length; i++) show(event.publications[i]);
     messages.removeAttribute("aria-busy");
-    byId("nothing").hidden = messages.children.length > 0;
+    byId("nothing").hidden = messages.children.length > 0 || Boolean(config.archiveUrl);
     toBottom();
+    // Whether anybody has ever said anything here, the archive knows.
+    if (config.archiveUrl && !event.publications.length) {
+      showOlder(function () {
+        byId("older").hidden = false;
+      });
+    }
   });
   room.on("publication", function (publication) {
     show(publication);
@@ -80,7 +89,9 @@
   room.on("unsubscribed", function (event) {
     var refused = event.code === "token_failed" || event.code === "forbidden";
     if (refused) say("note", "This room is not, or no longer, open to you.");
+    else if (event.code === "room_closed") say("note", "This room was closed.");
     else say("note", "This room has ended for you: " + event.reason);
+    stopWriting();
   });
 
   var notices = client.subscribe("system.notices", { history: 1 });
@@ -91,9 +102,16 @@
 
   /* The room of this user alone, for notices to them. */
   var own = null;
+  var ownId = null;
   client.on("connected", function (event) {
-    if (own !== null || !event.user) return;
-    own = client.subscribe("user." + event.user.id);
+    if (!event.user || event.user.id === ownId) return;
+    if (own !== null) {
+      // Logged out elsewhere, or deactivated: the page is another one's now.
+      own.unsubscribe();
+      say("note", "You are not logged in any more: this page goes on as " + event.user.name + ".");
+    }
+    ownId = event.user.id;
+    own = client.subscribe("user." + ownId);
     own.on("publication", notice);
   });
 
@@ -118,7 +136,11 @@
   window.addEventListener("resize", stayAtBottom);
   // `toggle` does not bubble.
   document.addEventListener("toggle", stayAtBottom, true);
-  byId("older").querySelector("button").addEventListener("click", showOlder);
+  byId("older").querySelector("button").addEventListener("click", function () {
+    showOlder(function (error) {
+      say("note", "Older messages are not to be had now: " + error.message);
+    });
+  });
   hideOnClose("notice");
   hideOnClose("note");
   client.connect();
@@ -130,6 +152,13 @@
     if (state === "connected" && room.state === "unsubscribed") state = "closed";
     badge.setAttribute("data-state", state);
     badge.textContent = STATES[state];
+  }
+
+  /* Nothing goes to this room any more, until the page is loaded again. */
+  function stopWriting() {
+    if (!composer) return;
+    byId("text").disabled = true;
+    composer.querySelector("button").disabled = true;
   }
 
   function show(publication) {
@@ -156,7 +185,7 @@
     return item;
   }
 
-  function showOlder() {
+  function showOlder(failed) {
     var ask = byId("older").querySelector("button");
     var first = messages.firstChild;
     ask.disabled = true;
@@ -166,7 +195,9 @@
         ask.disabled = false;
         // The history was loaded anew meanwhile.
         if (first && first.parentNode !== messages) return;
-        unfolded = true;
+        unfolded = unfolded || page.publications.length > 0;
+        // Where there was nothing, there may be something by now, which came after it.
+        first = first || messages.firstChild;
         for (var i = 0; i < page.publications.length; i++) {
           messages.insertBefore(messageOf(page.publications[i]), first);
         }
@@ -177,7 +208,7 @@
       },
       function (error) {
         ask.disabled = false;
-        say("note", "Older messages are not to be had now: " + error.message);
+        failed(error);
       }
     );
   }
