@@ -1,5 +1,6 @@
 """docs/howto/deployment.rst carried out in a folder: its files, with ports and paths of our own."""
 
+import contextlib
 import random
 import re
 import shlex
@@ -186,13 +187,14 @@ def _spawn(
 
 
 def _gateway_port() -> str:
-    """A port that is free, and so is the one with a 1 before it, which is the internal one."""
+    """A port that is free, and so are the one with a 1 before it, which is the internal one, and
+    the one with a 2, for other gateways."""
     while True:
-        port = random.randrange(2000, 9999)
-        with socket.socket() as one, socket.socket() as other:
+        port = str(random.randrange(2000, 9999))
+        with contextlib.ExitStack() as stack:
             try:
-                one.bind(("127.0.0.1", port))
-                other.bind(("127.0.0.1", int(f"1{port}")))
+                for number in (port, f"1{port}", f"2{port}"):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", int(number)))
             except OSError:
                 continue
-            return str(port)
+        return port

@@ -46,6 +46,13 @@ def test_the_tables_have_every_id_once():
     assert all(re.fullmatch(r"roomline\.W\d{3}", row) for row in documented("warnings"))
 
 
+def test_no_id_of_a_key_stands_for_anything_else():
+    of_keys = [field.check for field in conf.FIELDS.values()]
+    assert len(set(of_keys)) == len(of_keys)
+    for path in CHECKS.glob("*.py"):
+        assert not ids_in(path) & set(of_keys), path.name
+
+
 def test_what_is_for_deployment_only_is_said():
     of_deployment = {
         check
@@ -85,6 +92,8 @@ def test_the_page_names_settings_that_are_there():
 @pytest.mark.slow
 def test_the_tutorial_s_project_is_checked(shop: Shop):
     command = snippet(PAGE, "check-deploy").text
+    with next(shop.folder.glob("*/settings.py")).open("a") as settings:
+        settings.write('\nROOMLINE["ENDPOINTS"] = ["http://127.0.0.1:9/roomline"]\n')
     said = shop.terminal.run(f"{command} --fail-level CRITICAL 2>&1")
     for check in ("W006", "W007", "W010"):
         assert f"roomline.{check}" in said

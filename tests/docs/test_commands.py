@@ -1,6 +1,7 @@
 """The commands that the pages show: run, or where running would be the whole of CI, planned."""
 
 import fcntl
+import json
 import os
 import re
 import select
@@ -11,11 +12,14 @@ import termios
 import time
 import urllib.request
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.docs.pages import ROOT, snippet, snippets
+from tests.containers.stack import CLUSTER
+from tests.docs.pages import ROOT, snippet, snippets, table
 from tests.docs.waiting import wait_until_answering
 from tests.support.rabbitmq import RabbitMQNode, free_port, rabbitmq
 
@@ -23,7 +27,10 @@ __all__ = ["rabbitmq"]
 
 COVERS = {
     *("make-demo", "make-demo-broker", "make-test", "make-parts", "make-conformance"),
-    *("make-bench", "compose"),
+    *("stack-observability", "stack-cluster", "stack-replicas"),
+    *("stack", "stack-scale", "stack-deploy", "stack-down", "stack-test"),
+    "stack-inspect",
+    *("make-bench", "make-soak", "docker-rabbitmq", "definitions", "conformance-static"),
 }
 
 VENV = sys.prefix
@@ -65,7 +72,9 @@ def test_help_names_every_target_that_the_pages_show():
 
 def test_continuous_integration_runs_the_tests():
     assert "bash .ci/run" in (ROOT / "docs" / "testing.rst").read_text()
-    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("exec make test")
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert "set -euo pipefail" in lines
+    assert lines.count("make test") == 1
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
@@ -111,18 +120,23 @@ def test_the_demo_stops_cleanly_on_ctrl_c(tmp_path: Path):
     assert not processes_with(str(tmp_path)), shown
 
 
-def test_the_conformance_server_answers():
+def test_the_conformance_server_answers(tmp_path: Path):
+    """With the folder of the second command, which is the first with one."""
     port = free_port()
     shown = snippet("docs/testing.rst", "make-conformance").text.split()
     assert shown == ["make", "conformance-server", "PORT=9001"]
-    with subprocess.Popen(
-        make("conformance-server", f"PORT={port}"), cwd=ROOT, env=environment()
-    ) as process:
+    text = snippet("docs/testing.rst", "conformance-static").text
+    assert text == 'make conformance-server PORT=9001 ARGS="--static pages"'
+    (tmp_path / "tests.html").write_text("<p>Tests</p>")
+    command = make("conformance-server", f"PORT={port}", f"ARGS=--static {tmp_path}")
+    with subprocess.Popen(command, cwd=ROOT, env=environment()) as process:
         try:
-            for name in ("echo", "disabled_websocket_echo", "cookie_needed_echo", "close"):
-                wait_until_answering(f"http://127.0.0.1:{port}/{name}", process)
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name}") as answer:
+            for row in table("docs/testing.rst", "conformance-endpoints"):
+                wait_until_answering(f"http://127.0.0.1:{port}{row[0]}", process)
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{row[0]}") as answer:
                     assert answer.read() == b"Welcome to SockJS!\n"
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/tests.html") as answer:
+                assert answer.read() == b"<p>Tests</p>"
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=STOP_SECONDS)
@@ -138,15 +152,78 @@ def test_the_benchmark_runs():
         assert row.split()[-2:] == ["0", "0"], said
 
 
-def test_docker_compose_is_told_what_the_file_wants():
-    shown = next(found.text for found in snippets() if found.name == "compose")
-    wanted = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
-    assert set(re.findall(r"export (\w+)=", shown)) == wanted
+def test_the_broker_in_docker_has_the_image_and_the_configuration_of_the_stack():
+    shown = snippet("rabbitmq/README.rst", "docker-rabbitmq").text
+    [base] = re.findall(r"^FROM (.*)$", (ROOT / "rabbitmq" / "Dockerfile").read_text(), re.M)
+    assert shown.splitlines()[-2].endswith(f" {base}")
+    assert "/rabbitmq/rabbitmq.conf:/etc/rabbitmq/conf.d/" in shown
+    demo = [line for line in shown.splitlines() if line.startswith("make demo")]
+    assert demo == [
+        'make demo BROKER="amqp://$RABBITMQ_DEFAULT_USER:$RABBITMQ_DEFAULT_PASS@127.0.0.1:5672"'
+    ]
+
+
+def test_the_page_lists_the_services_of_the_stack():
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    listed = [row[0] for row in table("docs/containers.rst", "stack-services")]
+    assert listed == list(services)
+
+
+@pytest.mark.parametrize("name", ["stack-scale", "stack-deploy"])
+def test_the_commands_of_the_stack_are_those_that_its_tests_run(name: str):
+    """They need Docker: tests/containers runs them, and here they are compared."""
+    shown = set(snippet("docs/containers.rst", name).text.split()) - {"docker", "compose"}
+    run = (ROOT / "tests" / "containers" / "test_faults.py").read_text()
+    assert shown - {"--force-recreate"} <= set(re.findall(r'"([^"\n]+)"', run))
+
+
+def test_the_command_of_the_cluster_names_the_files_that_its_tests_use():
+    shown = snippet("docs/containers.rst", "stack-cluster").text.split()
+    files = [word for before, word in pairwise(shown) if before == "-f"]
+    assert files == list(CLUSTER)
+    assert all((ROOT / file).is_file() for file in files)
+
+
+def test_the_profile_of_the_page_is_that_of_the_stack():
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    listed = {name for found in services.values() for name in found.get("profiles", ())}
+    for name in ("stack-observability", "stack-down"):
+        shown = snippet("docs/containers.rst", name).text.split()
+        assert {word for before, word in pairwise(shown) if before == "--profile"} == listed
+
+
+def test_the_tests_of_the_cluster_add_the_replicas_as_the_page_does():
+    """With Docker; here, that they are known at all."""
+    assert snippet("docs/containers.rst", "stack-replicas").text.count("docker compose exec") == 2
+    run = (ROOT / "tests" / "containers" / "test_cluster.py").read_text()
+    assert 'snippet("docs/containers.rst", "stack-replicas")' in run
+
+
+@pytest.mark.slow
+def test_the_soak_runs():
+    """A small crowd for a short time: nobody is dropped or forgotten, and nothing is lost."""
+    crowd = "--sessions 200 --seconds 5 --storm 100 --storm-seconds 2 --quiet 1 --heartbeat 2"
+    said = run(make("soak", f"ARGS={crowd}"))
+    assert re.search(r"^held +200 sessions, 0 dropped, \d{3,} heartbeats, 0 too late$", said, re.M)
+    assert re.search(r"^storm +100 of 100 connected in ", said, re.M)
+    assert re.search(r"^ +\d+ in all to 4 sessions, 0 lost$", said, re.M), said
+
+
+def test_the_definitions_are_printed_as_the_page_says(tmp_path: Path):
+    [shown] = [found.text for found in snippets() if found.name == "definitions"]
+    path = f"{VENV}/bin:{os.environ['PATH']}"
+    command = ["sh", "-ec", shown]
+    subprocess.run(command, cwd=tmp_path, env=environment() | {"PATH": path}, check=True)
+    printed = (tmp_path / "definitions.json").read_text()
+    assert printed == (ROOT / "rabbitmq" / "definitions.json").read_text()
+    assert [row[0] for row in table("rabbitmq/README.rst", "users")] == [
+        user["name"] for user in json.loads(printed)["users"]
+    ]
 
 
 def demo_options(folder: Path) -> str:
     """Ports and a folder of our own, so that a demo that somebody runs is not disturbed."""
-    return f"--data {folder} --port {free_port()} --gateway-port {free_port()}"
+    return f"--data {folder} --port {free_port()} --django-port {free_port()}"
 
 
 def run(command: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from tests.docs.pages import snippet
 from tests.support.gateway import Gateway
 
-DIALOGUES = ("dialogue-session", "dialogue-error")
+DIALOGUES = ("dialogue-session", "dialogue-transport", "dialogue-error")
 COVERS = {*DIALOGUES, "python-client"}
 
 VARYING = {"session", "node", "position", "head", "previous", "time"}

@@ -87,7 +87,7 @@ def test_the_tutorial_s_project_tells(shop: Shop):
         file.write(f"\n{snippet(PAGE, 'events-setting').text}\n")
     shop.shell(ADMIN)
     told = [(room, json.loads(data)["text"]) for room, data in shop.published()[before:]]
-    failed = "A login as “eve” failed"
+    failed = "A login with an unknown name failed"
     assert told == [
         ("admin.log", "ann changed user “ann”"),
         ("staff.orders", "Order 7 was paid"),

@@ -7,12 +7,15 @@ import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
 import pika
 import pika.exceptions
 import pytest
+from django.core.management import load_command_class
+from django_roomline.management.commands.roomline_worker import MAX_THREADS
 from playwright.async_api import expect
 from roomline.client import Client, ConnectionFailed, Transport, open_connection
 from roomline.config import load
@@ -81,6 +84,7 @@ async def see_it_live(deployed: Deployed, folder: Path) -> None:
         await page.fill("#id_username", "ann")
         await page.fill("#id_password", "open-sesame")
         await page.click("[type=submit]")
+        await expect(page.get_by_role("heading", name="Live orders")).to_be_visible()
         await page.wait_for_function("client.subscription('staff.orders').state === 'subscribed'")
         assert await page.evaluate("client.transport") == "websocket"
 
@@ -229,6 +233,18 @@ def test_a_drain_ends_before_systemd_loses_patience():
     found = re.search(r"TimeoutStopSec=(\d+)", unit.text)
     assert found is not None
     assert int(found[1]) > load({}, {}).drain
+
+
+def test_the_worker_is_told_what_it_understands():
+    unit = ConfigParser(interpolation=None)
+    unit.read_string(step(PAGE, "deploy-worker").text)
+    shop = next(each for each in steps(PAGE) if each.path.endswith("shop.service"))
+    for name in ("User", "WorkingDirectory", "EnvironmentFile"):
+        assert f"{name}={unit['Service'][name]}\n" in shop.text
+    _, manage, command, *arguments = unit["Service"]["ExecStart"].split()
+    assert manage == "manage.py"
+    parser = load_command_class("django_roomline", command).create_parser(manage, command)
+    assert 1 <= parser.parse_args(arguments).threads <= MAX_THREADS
 
 
 def client(deployed: Deployed, transport: Transport) -> Client:

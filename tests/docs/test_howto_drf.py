@@ -70,12 +70,11 @@ def test_following_from_python(shop: Shop):
     tables = step(PAGE, "drf-tables").text
     said = shop.terminal.run(tables)
     token = said.split("Generated token ")[1].split()[0]
-    gateway_port = free_port()
-    command = f"python manage.py runroomline --noreload --gateway-port {gateway_port}"
+    command = f"python manage.py runroomline --noreload --addrport {free_port()}"
     with shop.terminal.start(command) as servers:
         try:
             site = address_of(servers).rstrip("/")
-            endpoint = f"http://127.0.0.1:{gateway_port}/roomline"
+            endpoint = f"{site}/roomline"
             with shop.terminal.start(f"python follow.py {site} {endpoint} {token}") as follower:
                 try:
                     shop.shell(

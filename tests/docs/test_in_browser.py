@@ -1,15 +1,12 @@
 """The README's page for plain sockjs-client, in a real browser, with the gateway it names."""
 
-import functools
 import json
 import os
 import shlex
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +15,7 @@ from tests.docs.pages import ROOT, snippet
 from tests.docs.waiting import wait_until_answering
 from tests.support.browser import chromium
 from tests.support.rabbitmq import free_port
+from tests.support.site import site
 
 COVERS = {"plain-gateway", "plain-page"}
 
@@ -44,18 +42,6 @@ async def test_the_plain_page(tmp_path: Path):
                 heard.append((await page.wait_for_event("console", timeout=10_000)).text)
     publication = next(text for text in heard if '"type":"publication"' in text)
     assert json.loads(publication)["data"] == {"text": "hello"}
-
-
-@contextmanager
-def site(folder: Path) -> Iterator[str]:
-    """The files of a folder on a web server; the origin."""
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def command(name: str) -> list[str]:
 @contextmanager
 def serving(project: Path, command: list[str]) -> Iterator[str]:
     """The project, served by the README's command on ports of our own; the page's address."""
-    ports = ["--addrport", str(free_port()), "--gateway-port", str(free_port()), "--noreload"]
+    ports = ["--addrport", str(free_port()), "--django-port", str(free_port()), "--noreload"]
     with subprocess.Popen(
         [sys.executable, *command, *ports],
         cwd=project,

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 from docutils import nodes
@@ -69,6 +70,17 @@ def test_the_layers_are_those_that_are_checked():
     assert snippet("docs/architecture.rst", "layers").text.splitlines() == layers
 
 
+def test_every_part_is_described():
+    for name, folder in {
+        "parts": "gateway/roomline",
+        "django-parts": "djangoapp/django_roomline",
+    }.items():
+        rows = table("docs/architecture.rst", name)
+        described = {Path(part).name for row in rows for part in row[0].split(", ")}
+        there = {path.name for path in (ROOT / folder).iterdir() if path.name[:2] != "__"}
+        assert there - {"py.typed"} <= described
+
+
 def test_every_test_folder_is_described():
     described = {row[0] for row in table("docs/testing.rst", "folders")}
     there = {f"tests/{path.parent.name}/" for path in (ROOT / "tests").glob("*/*.*")}
@@ -105,3 +117,13 @@ def test_snippets_are_named_once_in_a_page():
 
 def _exists(name: str, page: str = "") -> bool:
     return any((place / name).exists() for place in (*PLACES, (ROOT / page).parent))
+
+
+def test_every_picture_is_shown_and_described():
+    shown = {
+        (ROOT / path).parent / picture["uri"]: picture.get("alt")
+        for path in PAGES
+        for picture in page(path).findall(nodes.image)
+    }
+    assert set(shown) == set((ROOT / "docs").rglob("*.png"))
+    assert all(shown.values())

@@ -19,15 +19,23 @@ TESTS = (
     "tests.docs.test_commands",
     "tests.docs.test_dialogues",
     "tests.docs.test_django_publishing",
+    "tests.docs.test_doctor",
+    "tests.docs.test_event_stream",
     "tests.docs.test_events",
+    "tests.docs.test_held_responses",
     "tests.docs.test_in_browser",
+    "tests.docs.test_inspector",
+    "tests.docs.test_operations",
     "tests.docs.test_own_project",
     "tests.docs.test_pages",
     "tests.docs.test_publishing",
     "tests.django.test_rights_page",
+    "tests.docs.test_requests",
     "tests.docs.test_snippets",
+    "tests.docs.test_sockjs",
     "tests.docs.test_testing_your_app",
     "tests.test_packaging",
+    "tests.transport.test_autobahn",
 )
 """Modules that say in `COVERS` which named blocks they test."""
 
@@ -37,12 +45,15 @@ WITH_TESTS_OF_THEIR_OWN = {
     "docs/settings.rst": "tests/test_config.py",
     "docs/metrics.rst": "tests/http/test_metrics.py",
     "docs/http-api.rst": "tests/http/test_publications.py",
+    "docs/transports.rst": "tests/docs/test_transports.py",
+    "docs/scaling.rst": "tests/end_to_end/test_processes.py",
     "docs/tutorial.rst": "tests/docs/test_tutorial.py",
     "docs/howto/celery.rst": "tests/docs/test_howto_celery.py",
     "docs/howto/deployment.rst": "tests/docs/test_howto_deployment.py",
     "docs/howto/drf.rst": "tests/docs/test_howto_drf.py",
     "docs/howto/permissions.rst": "tests/docs/test_howto_permissions.py",
     "docs/howto/signals.rst": "tests/docs/test_howto_signals.py",
+    "docs/operations/proxies.rst": "tests/end_to_end/test_proxies.py",
 }
 """Pages that are tested beside what they describe."""
 
