@@ -7,7 +7,8 @@ VENV ?= .venv
 PORT ?= 9001
 
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
-PYTEST := $(VENV)/bin/python -m pytest
+# Many tests wait more than they compute, so two at a time (tests/conftest.py says which).
+PYTEST := $(VENV)/bin/python -m pytest -n 2
 
 # Stamps: each stands for an installation and is older than what would change it.
 DEMO_READY := $(VENV)/.installed-demo
@@ -17,7 +18,7 @@ JS_READY := js-client/node_modules/.installed
 .DELETE_ON_ERROR:
 # Tests share the machine's time with nothing else of ours; pip and npm want the same folders.
 .NOTPARALLEL:
-.PHONY: help demo test test-js test-fast test-slow lint format bench conformance-server packages clean
+.PHONY: help demo test test-js test-fast test-slow lint format bench soak conformance-server stack test-containers packages clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
@@ -51,8 +52,23 @@ format: $(TEST_READY) ## let ruff rewrite what it can
 bench: $(TEST_READY) ## measure the fan-out against a textbook server and a plain socket.send loop
 	$(VENV)/bin/python -m bench $(ARGS)
 
-conformance-server: $(DEMO_READY) ## the SockJS endpoints that the public protocol suite expects, on PORT
-	@$(VENV)/bin/python -m roomline.transport.conformance --port $(PORT)
+soak: $(DEMO_READY) ## hold 10,000 sessions for 5 minutes, then let 5,000 more connect in 10 seconds
+	$(VENV)/bin/python -m bench.soak $(ARGS)
+
+conformance-server: $(DEMO_READY) ## the SockJS endpoints that suites for SockJS expect, on PORT
+	@$(VENV)/bin/python -m roomline.transport.conformance --port $(PORT) $(ARGS)
+
+# One after the other: the tests share a stack.
+test-containers: export TEST_CONTAINERS := 1
+test-containers: packages $(TEST_READY) ## the container stack, brought up, attacked and deleted; needs docker compose
+	$(PYTEST) -n 0 tests/containers $(ARGS)
+
+# The commit goes into the images' labels.
+stack: export ROOMLINE_REVISION := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+stack: ## the container stack: secrets into .env if there is none, images, and up until it is healthy
+	@sh scripts/stack-secrets
+	docker compose up --build --detach --wait
+	@echo "Open http://$$(docker compose port proxy 8080)/ and log in as demo with DEMO_PASSWORD from .env"
 
 packages: ## Debian packages that the tests need, if they are missing
 	@sh scripts/debian-packages

@@ -28,17 +28,18 @@ class Subject(NamedTuple):
 
 
 class Server:
-    """A subject that runs on its own core, `port` is where it listens."""
+    """A subject that runs, on a core of its own if one is given; `port` is where it listens."""
 
-    def __init__(self, subject: Subject, core: int) -> None:
-        self.port = _free_port()
+    def __init__(self, subject: Subject, core: int | None) -> None:
+        self.port = free_port()
         self._process = subprocess.Popen(
             [sys.executable, *subject.command, str(self.port)],
             env=os.environ | subject.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
-        os.sched_setaffinity(self._process.pid, {core})  # before it has started a thread
+        if core is not None:
+            os.sched_setaffinity(self._process.pid, {core})  # before it has started a thread
         deadline = time.monotonic() + START_SECONDS
         while not self._listens():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -56,6 +57,11 @@ class Server:
         fields = stat.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
+    def resident_bytes(self) -> int:
+        """Its resident memory."""
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     def stop(self) -> None:
         """End it at once."""
         self._process.kill()
@@ -63,7 +69,7 @@ class Server:
 
 
 @contextmanager
-def running(subject: Subject, core: int) -> Iterator[Server]:
+def running(subject: Subject, core: int | None) -> Iterator[Server]:
     """The subject, started, and ended afterwards."""
     server = Server(subject, core)
     try:
@@ -121,7 +127,8 @@ def _plain(name: str, module: str, path: str) -> Subject:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
