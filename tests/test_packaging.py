@@ -17,8 +17,39 @@ COVERS = {"install"}
 
 MADE = shutil.ignore_patterns("build", "__pycache__", "*.egg-info")
 
-BASE_IMPORTS = "import roomline.wire, roomline.tokens, roomline.sqlitelog"
+BASE_IMPORTS = "import roomline.wire, roomline.tokens, roomline.sqlitelog, roomline.sqlitequeue"
 SERVER_ONLY = ("tornado", "sockjs", "pika", "msgspec", "prometheus_client")
+
+USER_CONFTEST = """
+import django
+from django.conf import settings
+
+settings.configure(
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_roomline"],
+    ROOMLINE={
+        "BROKER": "embedded:/nonexistent/log",
+        "KEYS": {"1": "s" * 32},
+        "ENDPOINTS": ["/roomline"],
+    },
+)
+django.setup()
+pytest_plugins = ["roomline.testing.pytest_plugin", "django_roomline.testing.pytest_plugin"]
+"""
+USER_TESTS = """
+from django_roomline import publish
+
+
+def test_what_is_published(published):
+    publish("chat.lobby", {"text": "hello"}, on_commit=False)
+    published.assert_published("chat.lobby", {"text": "hello"}, count=1)
+
+
+def test_the_whole_path(live_gateway):
+    with live_gateway.client() as page:
+        lobby = page.subscribe("chat.lobby")
+        live_gateway.publish("chat.lobby", "hello")
+        assert lobby.next(timeout=30).data == "hello"
+"""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -94,9 +125,22 @@ def test_both_install_with_the_server(wheels: dict[str, Path], environment: Path
         "apps = ['django.contrib.auth', 'django.contrib.contenttypes', 'django_roomline'];"
         "settings.configure(INSTALLED_APPS=apps); django.setup();"
         "import django_roomline.models, django_roomline.urls, django_roomline.amqp;"
-        "import django_roomline.testing, roomline.testing"
+        "import django_roomline.amqp_requests, django_roomline.worker"
     )
     _run(str(environment), "-I", "-c", settings)
+
+
+def test_a_user_s_tests_run_with_them(wheels: dict[str, Path], environment: Path, tmp_path: Path):
+    """The fixtures and the client of both testing packages, with nothing of the tree."""
+    _pip(
+        *("--python", str(environment), "install", "pytest"),
+        f"{wheels['roomline']}[server]",
+        str(wheels["django_roomline"]),
+    )
+    for name, text in {"conftest.py": USER_CONFTEST, "test_user.py": USER_TESTS}.items():
+        (tmp_path / name).write_text(text)
+    done = _run(str(environment), "-I", "-m", "pytest", "-q", "--rootdir", *[str(tmp_path)] * 2)
+    assert "2 passed" in done
 
 
 def _metadata(wheel: Path) -> Message:
