@@ -3,12 +3,21 @@
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 FIXED_PORTS = (
     *("tests/docs/", "tests/django/test_runroomline.py"),
     *("tests/end_to_end/test_own_project.py", "tests/end_to_end/test_fresh_clone.py"),
 )
 """What uses ports that pages show, or the first free ones after those, as a user's programs do."""
+
+# Generated tests look for what is wrong, not for what is slow: others may use the machine, too.
+settings.register_profile(
+    "roomline",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("roomline")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

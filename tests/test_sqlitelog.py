@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from roomline import sqlitefile
 from roomline.sqlitelog import (
@@ -80,7 +80,7 @@ envelopes = st.builds(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(batch=st.lists(envelopes, min_size=1, max_size=5))
 def test_every_envelope_comes_back_as_it_was(log: SqliteLog, batch: list[Envelope]):
     offsets = log.append(batch)

@@ -256,7 +256,7 @@ ODD = st.binary(max_size=300) | st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(bodies=st.lists(ODD, min_size=1, max_size=8), name=st.text(max_size=20))
 def test_nothing_stops_it(tmp_path_factory: pytest.TempPathFactory, bodies: Any, name: str) -> None:
     log = Log(tmp_path_factory.mktemp("odd") / "rooms.sqlite3")

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from roomline.client import TRANSPORTS, Connection, ConnectionClosed, Transport, open_connection
 from roomline.client.session import publications_of
@@ -203,9 +203,7 @@ async def test_deep_nesting_is_refused(node: Gateway) -> None:
 
 @settings(
     max_examples=15,
-    deadline=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     st.lists(st.text(max_size=200) | st.from_regex(r'\{"id":\d,"type":"[a-z]+".*\}'), max_size=5)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from roomline.core.codes import Disconnect
 from roomline.http.errors import ApiError
@@ -30,10 +30,8 @@ GROWTH = 32 << 20
 
 bounded = settings(
     max_examples=300,
-    deadline=None,
     derandomize=True,
     database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 _ids = itertools.count()
