@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from roomline.sqlitelog import PUBLISHER
 from roomline.tokens import MAX_LIFETIME, Grants, Keyring
 from roomline.wire import shorten
 
@@ -31,9 +32,6 @@ from django_roomline.conf_values import EMBEDDED, Archive
 OVERRIDE_VARIABLE: Final = "DJANGO_ROOMLINE_OVERRIDE"
 """The environment variable by which ``runroomline`` tells the development server which broker and
 ports it chose: a JSON object whose members replace those of ``ROOMLINE``."""
-
-EMBEDDED_PUBLISHER: Final = "roomline"
-"""The publisher's name in the embedded log, where no broker validates one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,7 +63,7 @@ class Settings:
     def broker_user(self) -> str:
         """The name under which this project publishes, as the broker validates it."""
         if self.embedded_path is not None:
-            return EMBEDDED_PUBLISHER
+            return PUBLISHER
         return unquote(urlsplit(self.broker).username or "guest")
 
     def connect_sources(self) -> tuple[str, ...]:

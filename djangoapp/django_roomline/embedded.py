@@ -5,6 +5,7 @@ import time
 
 from roomline.sqlitelog import (
     CONTROL_SUFFIX,
+    PUBLISHER,
     LogError,
     LogReplaced,
     LogUnconfirmed,
@@ -12,7 +13,6 @@ from roomline.sqlitelog import (
 )
 from roomline.wire import CONTROL_NAMESPACE, Envelope, namespace_of
 
-from django_roomline.conf import EMBEDDED_PUBLISHER
 from django_roomline.exceptions import BrokerUnavailable, PublishUnconfirmed
 from django_roomline.pool import AllTaken, Pool, Turn
 
@@ -28,7 +28,7 @@ class EmbeddedPublisher:
         """Return when it is in the log; raises a `PublishError` after `timeout` seconds at most."""
         control = namespace_of(envelope.room) == CONTROL_NAMESPACE
         file = self._control if control else self._rooms
-        file.append(envelope._replace(publisher=EMBEDDED_PUBLISHER), timeout)
+        file.append(envelope._replace(publisher=PUBLISHER), timeout)
 
     def disconnect(self) -> None:
         """Close the files to which no thread is appending."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from roomline.requests import Answer, DeadRequest
-from roomline.sqlitefile import LogError
+from roomline.sqlitefile import LogError, LogUnavailable
 from roomline.sqlitequeue import QUEUE_SUFFIX, Claim, SqliteQueue
 
 from django_roomline.sources import SourceUnavailable
@@ -92,7 +92,8 @@ class EmbeddedSource:
                 self._seen = -1
             yield self._queue
         except LogError as error:
-            if self._queue is not None:
+            # What was taken from a file that is busy only is answered there yet.
+            if self._queue is not None and not isinstance(error, LogUnavailable):
                 self._queue.close()
                 self._queue = None
             raise SourceUnavailable(str(error)) from error

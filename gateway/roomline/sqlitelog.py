@@ -42,6 +42,7 @@ __all__ = [
     "DEFAULT_RETENTION_BYTES",
     "DEFAULT_RETENTION_SECONDS",
     "MIN_RETENTION_BYTES",
+    "PUBLISHER",
     "TRIM_BATCH",
     "Extent",
     "LogError",
@@ -60,6 +61,9 @@ DEFAULT_RETENTION_BYTES: Final = 256 * 2**20
 MIN_RETENTION_BYTES: Final = 2**20
 CONTROL_SUFFIX: Final = ".control"
 """Behind the path of the rooms' log it makes that of the log of revocations."""
+PUBLISHER: Final = "roomline"
+"""What the log states as `Envelope.publisher` of all that is appended: there is no broker that
+would know users, and who may write to the file is trusted."""
 TRIM_BATCH: Final = 1000
 """The most entries that one call of `SqliteLog.trim` deletes: a millisecond or two of work, so
 that publishers hardly wait for it."""

@@ -18,7 +18,7 @@ pytest.register_assert_rewrite("tests.brokers.contract")
 
 from roomline import sqlitefile  # noqa: E402
 from roomline.broker import Broker, BrokerError, BrokerUnavailable, PublishUnconfirmed  # noqa: E402
-from roomline.brokers import embedded  # noqa: E402
+from roomline.brokers import logthread  # noqa: E402
 from roomline.brokers.embedded import EmbeddedBroker  # noqa: E402
 from roomline.config import Settings  # noqa: E402
 from roomline.core.codes import Unrecoverable  # noqa: E402
@@ -76,13 +76,13 @@ async def idle(asked: list[str]) -> None:
     before = len(asked)
     async with asyncio.timeout(PATIENCE):
         while len(asked) < before + 5 or set(asked[-5:]) != {"changes"}:  # noqa: ASYNC110
-            await asyncio.sleep(embedded.POLL_SECONDS)
+            await asyncio.sleep(logthread.POLL_SECONDS)
 
 
 class FileWorld:
     patience = 8.0
     time_resolution = 0.02
-    bytes_per_turn = embedded.DEFAULT_BYTES_PER_TURN
+    bytes_per_turn = logthread.DEFAULT_BYTES_PER_TURN
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -141,7 +141,7 @@ class TestEmbeddedBroker(BrokerContract):
             await asyncio.sleep(0.4)
             polls = asked[before:]
             assert set(polls) == {"changes"}
-            assert len(polls) <= (time.monotonic() - began) / embedded.POLL_SECONDS + 2
+            assert len(polls) <= (time.monotonic() - began) / logthread.POLL_SECONDS + 2
             before = len(asked)
             log.append([Envelope("chat.lobby", b"1")])
             await recorder.until_bodies(2)
@@ -165,7 +165,7 @@ class TestEmbeddedBroker(BrokerContract):
                 if "read" in since:  # else it was read before we could look
                     assert since[: since.index("read")].count("changes") <= 2
                 await idle(asked)
-                await asyncio.sleep(number / 7 * embedded.POLL_SECONDS)  # at any phase
+                await asyncio.sleep(number / 7 * logthread.POLL_SECONDS)  # at any phase
         log.close()
 
     async def test_another_process_is_heard_within_20_ms(self, world: FileWorld):
@@ -201,15 +201,15 @@ class TestEmbeddedBroker(BrokerContract):
 
     async def test_a_long_log_leaves_turns_to_others(self, start: Starter, world: FileWorld):
         log = SqliteLog(world.path)
-        log.append(numbered(5 * embedded.READ_BATCH))
+        log.append(numbered(5 * logthread.READ_BATCH))
         log.close()
         _, recorder = await start("first")
         most, seen = 0, len(recorder.entries)
         while "caught_up" not in recorder.told:
             await asyncio.sleep(0)
             most, seen = max(most, len(recorder.entries) - seen), len(recorder.entries)
-        assert len(recorder.entries) == 5 * embedded.READ_BATCH
-        assert 0 < most <= embedded.DELIVERIES_PER_TURN
+        assert len(recorder.entries) == 5 * logthread.READ_BATCH
+        assert 0 < most <= logthread.DELIVERIES_PER_TURN
 
     async def test_a_turn_ends_by_bytes_but_not_before_its_first_entry(self, world: FileWorld):
         log = SqliteLog(world.path)
@@ -248,7 +248,7 @@ class TestEmbeddedBroker(BrokerContract):
         await recorder.until_caught_up()
         # In one turn of the loop, so that at most one batch can be read before it is trimmed.
         log = SqliteLog(world.path, retention_seconds=1)
-        log.append(numbered(2 * embedded.READ_BATCH))
+        log.append(numbered(2 * logthread.READ_BATCH))
         while log.trim(time.time() + 60):
             pass
         log.append([Envelope("chat.lobby", b"new")])
@@ -269,7 +269,7 @@ class TestEmbeddedBroker(BrokerContract):
     async def test_it_trims(
         self, start: Starter, world: FileWorld, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(embedded, "TRIM_SECONDS", 0.05)
+        monkeypatch.setattr(logthread, "TRIM_SECONDS", 0.05)
         broker, recorder = await start("first")
         await publish_all(broker, numbered(3))
         brief = EmbeddedBroker(world.path, NAMESPACES, retention_seconds=0.1)
@@ -283,7 +283,7 @@ class TestEmbeddedBroker(BrokerContract):
         assert "log_reset" not in recorder.told
 
     async def test_what_is_yet_to_be_read_is_not_trimmed(self, world: FileWorld):
-        count = 3 * embedded.READ_BATCH
+        count = 3 * logthread.READ_BATCH
         log = SqliteLog(world.path)
         log.append(numbered(count))
         await asyncio.sleep(0.05)
@@ -320,8 +320,8 @@ class TestEmbeddedBroker(BrokerContract):
     async def test_own_appends_and_long_logs_do_not_wait_for_the_next_poll(
         self, start: Starter, world: FileWorld, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(embedded, "POLL_SECONDS", 10 * PATIENCE)
-        count = 3 * embedded.READ_BATCH
+        monkeypatch.setattr(logthread, "POLL_SECONDS", 10 * PATIENCE)
+        count = 3 * logthread.READ_BATCH
         log = SqliteLog(world.path)
         log.append(numbered(count))
         log.close()
@@ -334,14 +334,14 @@ class TestEmbeddedBroker(BrokerContract):
         self, start: Starter, world: FileWorld
     ):
         log = SqliteLog(world.path)
-        log.append(numbered(3 * embedded.READ_BATCH))
+        log.append(numbered(3 * logthread.READ_BATCH))
         log.close()
         broker, recorder = await start("first")
         await recorder.until_bodies(1)
         told = len(recorder.told)
         await broker.close()
         await asyncio.sleep(0.05)
-        assert len(recorder.told) == told < embedded.READ_BATCH
+        assert len(recorder.told) == told < logthread.READ_BATCH
 
     # When the file is in trouble.
 
@@ -451,18 +451,18 @@ class TestEmbeddedBroker(BrokerContract):
         lock.execute("BEGIN IMMEDIATE")
         first = broker.publish(Envelope("chat.lobby", b"0"))
         await asyncio.sleep(0.1)  # the thread now waits for the lock with the first in hand
-        waiting = [broker.publish(each) for each in numbered(embedded.MAX_WAITING, first=1)]
-        with pytest.raises(BrokerUnavailable, match=f"{embedded.MAX_WAITING} publications wait"):
+        waiting = [broker.publish(each) for each in numbered(logthread.MAX_WAITING, first=1)]
+        with pytest.raises(BrokerUnavailable, match=f"{logthread.MAX_WAITING} publications wait"):
             await broker.publish(Envelope("chat.lobby", b"too many"))
         lock.execute("ROLLBACK")
         await asyncio.gather(first, *waiting)
-        await recorder.until_bodies(embedded.MAX_WAITING + 1)
-        assert recorder.bodies == [b"%d" % number for number in range(embedded.MAX_WAITING + 1)]
+        await recorder.until_bodies(logthread.MAX_WAITING + 1)
+        assert recorder.bodies == [b"%d" % number for number in range(logthread.MAX_WAITING + 1)]
 
     async def test_close_does_not_wait_for_a_stuck_disk(
         self, start: Starter, lock: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(embedded, "CLOSE_SECONDS", 0.1)
+        monkeypatch.setattr(logthread, "CLOSE_SECONDS", 0.1)
         broker, recorder = await start("first")
         await recorder.until_caught_up()
         lock.execute("BEGIN IMMEDIATE")
@@ -473,6 +473,60 @@ class TestEmbeddedBroker(BrokerContract):
         assert isinstance(writing.exception(), PublishUnconfirmed)
         assert isinstance(waiting.exception(), BrokerUnavailable)
         lock.execute("ROLLBACK")
+
+    @pytest.mark.parametrize("touched", ["append", "changes"])
+    async def test_a_disk_that_stands_still_leaves_nobody_waiting(
+        self, start: Starter, monkeypatch: pytest.MonkeyPatch, touched: str
+    ):
+        monkeypatch.setattr(logthread, "WATCH_SECONDS", 0.02)
+        go_on, act = threading.Event(), getattr(SqliteLog, touched)
+
+        def stand_still(log: SqliteLog, *arguments: object) -> object:
+            assert go_on.wait(PATIENCE)
+            return act(log, *arguments)
+
+        broker, recorder = await start("first")
+        await recorder.until_caught_up()
+        monkeypatch.setattr(SqliteLog, touched, stand_still)
+        try:
+            await asyncio.sleep(0.1)  # the thread has ended what it was about
+            writing = broker.publish(Envelope("chat.lobby", b"writing"))
+            await asyncio.sleep(0.1)
+            waiting = broker.publish(Envelope("chat.lobby", b"waiting"))
+            with pytest.raises(BrokerUnavailable, match="still: this was not written"):
+                await asyncio.wait_for(waiting, PATIENCE)
+            unsure = PublishUnconfirmed if touched == "append" else BrokerUnavailable
+            assert isinstance(writing.exception(), unsure)
+            assert recorder.told == ["caught_up", "cut_off"]
+            with pytest.raises(BrokerUnavailable, match="stands still"):
+                await broker.publish(Envelope("chat.lobby", b"refused"))
+        finally:
+            go_on.set()
+        await recorder.until(lambda: recorder.told.count("caught_up") == 2)
+        await broker.publish(Envelope("chat.lobby", b"after"))
+        await recorder.until(lambda: b"after" in recorder.bodies)
+        written = [b"writing"] if touched == "append" else []
+        assert recorder.bodies == [*written, b"after"]
+
+    async def test_a_start_does_not_wait_for_a_disk_that_stands_still(
+        self, world: FileWorld, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(logthread, "WATCH_SECONDS", 0.02)
+        go_on, extent = threading.Event(), SqliteLog.extent
+
+        def stand_still(log: SqliteLog) -> object:
+            assert go_on.wait(PATIENCE)
+            return extent(log)
+
+        monkeypatch.setattr(SqliteLog, "extent", stand_still)
+        broker, recorder = world.broker(), Recorder(PATIENCE)
+        try:
+            await asyncio.wait_for(broker.start(recorder, "first"), PATIENCE)
+            assert recorder.told == ["cut_off"]
+        finally:
+            go_on.set()
+        await recorder.until_caught_up()
+        await broker.close()
 
     # Starting and ending.
 
@@ -511,11 +565,11 @@ class TestEmbeddedBroker(BrokerContract):
         def defect(envelope: Envelope) -> int:
             raise ZeroDivisionError
 
-        monkeypatch.setattr(embedded, "fingerprint_of", defect)
+        monkeypatch.setattr(logthread, "fingerprint_of", defect)
         await broker.publish(Envelope("chat.lobby", b"1"))
         await recorder.until(lambda: "cut_off" in recorder.told)
         await asyncio.sleep(0.05)
-        with pytest.raises(BrokerUnavailable, match="not started, or was closed"):
+        with pytest.raises(BrokerUnavailable, match="its thread has failed"):
             await broker.publish(Envelope("chat.lobby", b"2"))
         assert "ZeroDivisionError" in caplog.text
 

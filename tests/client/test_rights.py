@@ -9,7 +9,6 @@ from urllib.request import urlopen
 
 import pytest
 import pytest_asyncio
-from roomline.brokers.embedded import PUBLISHER
 from roomline.client import (
     Client,
     CommandRefused,
@@ -20,7 +19,7 @@ from roomline.client import (
     Transport,
 )
 from roomline.core.codes import Disconnect, ErrorCode, Unsubscribed
-from roomline.sqlitelog import CONTROL_SUFFIX, SqliteLog
+from roomline.sqlitelog import CONTROL_SUFFIX, PUBLISHER, SqliteLog
 from roomline.testing import LiveGateway
 from roomline.tokens import Grants, Keyring, sign_connection, sign_room
 from roomline.wire import Revocation, RoomRevoked, UserRevoked, revocation_envelope

@@ -52,7 +52,7 @@ def test_the_smallest_setting_is_accepted() -> None:
         ("ENDPOINTS", ["javascript:alert(1)"], "not an address with a path"),
         ("ENDPOINTS", [None], "not text"),
         ("POLICY", "nowhere.at_all", "cannot be imported"),
-        ("POLICY", "django_roomline.conf.EMBEDDED_PUBLISHER", "not a function"),
+        ("POLICY", "django_roomline.conf.PUBLISHER", "not a function"),
         ("POLICY", 5, "dotted path"),
         ("TOKEN_LIFETIME", 29, "29"),
         ("TOKEN_LIFETIME", 86_401, "86401"),

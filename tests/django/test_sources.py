@@ -14,7 +14,7 @@ import pika
 import pytest
 from django_roomline import amqp_requests, embedded_requests
 from django_roomline.amqp_requests import AmqpGraveyard, AmqpSource
-from django_roomline.embedded_requests import EmbeddedGraveyard, EmbeddedSource
+from django_roomline.embedded_requests import LEASE_SECONDS, EmbeddedGraveyard, EmbeddedSource
 from django_roomline.requests import Handler, Request
 from django_roomline.sources import Delivery, Graveyard, Source, SourceUnavailable
 from django_roomline.worker import Worker
@@ -35,6 +35,7 @@ from roomline.requests import (
     request_properties,
 )
 from roomline.requests import Request as Wired
+from roomline.sqlitefile import BUSY_SECONDS
 from roomline.sqlitequeue import QUEUE_SUFFIX
 from roomline.wire import Sender
 
@@ -350,6 +351,42 @@ def lose_lease(path: Path) -> None:
         if wanted == 1:
             connection.execute("UPDATE requests SET free = 0")
     connection.close()
+
+
+async def test_a_file_that_is_locked_for_long_costs_no_request_and_repeats_none(
+    embedded: World, tmp_path: Path
+) -> None:
+    """Longer than one attempt to use it takes, shorter than a lease."""
+    attempts, stop = [], Never()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def handler(request: Request) -> str:
+        attempts.append(request.attempt)
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return "done"
+
+    known = Handler("orders.cancel", handler, PATIENCE, None, False)
+    worker = Worker(embedded.source(), stop, 1, find=lambda name: known)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    holder = sqlite3.connect(tmp_path / f"rooms.sqlite3{QUEUE_SUFFIX}", isolation_level=None)
+    try:
+        answered = (await embedded.requests()).send(wired(sender=None))
+        assert await asyncio.to_thread(begun.wait, PATIENCE)
+        holder.execute("BEGIN EXCLUSIVE")
+        await asyncio.sleep(LEASE_SECONDS / 4 + BUSY_SECONDS + 0.5)
+        holder.execute("ROLLBACK")
+        go_on.set()
+        assert json.loads((await answered).body) == "done"
+        assert attempts == [1]
+    finally:
+        go_on.set()
+        stop.asked = True
+        await asyncio.to_thread(thread.join)
+        holder.close()
+        await embedded.close()
+    assert (worker.answered, worker.failed) == (1, 0)
 
 
 def test_an_unusable_queue_is_said(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from roomline.broker import Listener, Start
-from roomline.brokers.embedded import PUBLISHER, EmbeddedBroker, control_log
+from roomline.brokers.embedded import EmbeddedBroker, control_log
 from roomline.core.limits import NodeLimits
 from roomline.core.policy import Namespace, Policy, Rule
 from roomline.node import Node
-from roomline.sqlitelog import CONTROL_SUFFIX, SqliteLog
+from roomline.sqlitelog import CONTROL_SUFFIX, PUBLISHER, SqliteLog
 from roomline.tokens import Grants, sign_connection, sign_room
 from roomline.wire import Envelope, Revocation, RoomRevoked, UserRevoked, revocation_envelope
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from roomline.brokers.embedded import PUBLISHER, EmbeddedBroker, control_log
+from roomline.brokers.embedded import EmbeddedBroker, control_log
 from roomline.core.limits import NodeLimits
 from roomline.core.policy import Namespace, Policy, Rule
 from roomline.holding import HOLD_HEADER
 from roomline.httpserver import GatewayServer
 from roomline.node import Node
 from roomline.proxy import HeldSettings, Keeper, Proxy, ProxySettings, RoomEvents
-from roomline.sqlitelog import CONTROL_SUFFIX, SqliteLog
+from roomline.sqlitelog import CONTROL_SUFFIX, PUBLISHER, SqliteLog
 from roomline.transport import Endpoint, TransportSettings, own_origin, server_limits
 from roomline.wire import Envelope, Revocation, body_of, revocation_envelope
 from tornado.netutil import bind_sockets

@@ -12,12 +12,13 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from roomline.broker import BrokerError, BrokerUnavailable, PublishUnconfirmed
 from roomline.brokers.awaited import Awaited
+from roomline.brokers.loopcalls import LoopCalls, LoopEnded
 from roomline.requests import Answer, Request
 from roomline.sqlitefile import LogError, LogReplaced, LogUnavailable, LogUnconfirmed, LogUnusable
 from roomline.sqlitequeue import SqliteQueue
@@ -51,8 +52,9 @@ class EmbeddedRequests:
 
     async def start(self) -> None:
         """See `Requests.start`."""
-        self._loop = asyncio.get_running_loop()
-        self._started: asyncio.Future[None] = self._loop.create_future()
+        loop = asyncio.get_running_loop()
+        self._tell = LoopCalls(loop)
+        self._started: asyncio.Future[None] = loop.create_future()
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="roomline-requests", daemon=True)
         self._thread.start()
@@ -89,22 +91,27 @@ class EmbeddedRequests:
                     self._put(found, requests)
                     requests = []
                     self._collect(found)
+                    self._trouble = ""
                 except LogError as error:
+                    if found is not None and isinstance(error, LogUnavailable):
+                        # Locked, say. What is in the file stays there, and is answered yet.
+                        self._note(error)
+                        continue
                     if found is not None:
                         found.close()
                         found = None
                     self._fail(error, requests)
-        except _LoopEnded:
+        except LoopEnded:
             _logger.warning("the event loop ended and its requests were not closed")
         except Exception:
             _logger.exception("the thread that carries requests has failed")
             self._closed = True
-            with contextlib.suppress(_LoopEnded):
+            with contextlib.suppress(LoopEnded):
                 self._tell(self._awaited.fail_all, "the thread that carries requests has failed")
         finally:
             if found is not None:
                 found.close()
-            with contextlib.suppress(_LoopEnded):
+            with contextlib.suppress(LoopEnded):
                 self._tell(self._ended.set)
 
     def _open(self) -> SqliteQueue:
@@ -158,15 +165,18 @@ class EmbeddedRequests:
     def _fail(self, error: LogError, requests: list[Request]) -> None:
         """The file cannot be used: nobody is left waiting for it. What comes now may yet find
         another one."""
-        if str(error) != self._trouble:
-            self._trouble = str(error)
-            _logger.warning("requests cannot be carried: %s", error)
+        self._note(error)
         for request in requests:
             self._tell(self._awaited.fail, request.id, BrokerUnavailable(str(error)))
         for id in self._there:
             self._tell(self._awaited.fail, id, PublishUnconfirmed(str(error)))
         self._there.clear()
         self._tell(self._begun, error)
+
+    def _note(self, error: LogError) -> None:
+        if str(error) != self._trouble:
+            self._trouble = str(error)
+            _logger.warning("requests cannot be carried: %s", error)
 
     def _begun(self, error: LogError | None) -> None:
         if self._started.done():
@@ -176,13 +186,3 @@ class EmbeddedRequests:
             self._started.set_exception(BrokerError(str(error)))
         else:
             self._started.set_result(None)
-
-    def _tell(self, callback: Callable[..., object], *arguments: object) -> None:
-        try:
-            self._loop.call_soon_threadsafe(callback, *arguments)
-        except RuntimeError:
-            raise _LoopEnded from None
-
-
-class _LoopEnded(Exception):
-    """The event loop was closed, so there is nobody to tell anything."""

@@ -21,11 +21,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, Self
 
-from roomline.brokers.embedded import PUBLISHER
 from roomline.client import BlockingClient
 from roomline.config import load
 from roomline.server import Gateway
-from roomline.sqlitelog import SqliteLog
+from roomline.sqlitelog import PUBLISHER, SqliteLog
 from roomline.wire import Envelope, Kind, body_of, check_room
 
 START_SECONDS: Final = 20.0
