@@ -120,6 +120,12 @@ def unread(pipe: IO[str]) -> int:
     return int.from_bytes(fcntl.ioctl(pipe.fileno(), termios.FIONREAD, b"1234"), sys.byteorder)
 
 
+def asleep(pid: int) -> bool:
+    """Whether a process with one thread waits for something."""
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return state == "S"
+
+
 class TestCommand:
     def test_version(self, shell: Shell) -> None:
         assert shell.run("--version").stdout == f"roomline {__version__}\n"
@@ -225,7 +231,8 @@ class TestPublish:
             process.stdin.write("[")
             process.stdin.flush()
             deadline = time.monotonic() + 20
-            while unread(process.stdin):
+            # Between two reads, Python would hear of the signal after the next one only.
+            while unread(process.stdin) or not asleep(process.pid):
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
             process.send_signal(signal.SIGINT)
