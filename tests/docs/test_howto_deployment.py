@@ -1,6 +1,7 @@
 """docs/howto/deployment.rst: its nginx, its units' commands and its users, all of them running."""
 
 import asyncio
+import json
 import re
 import ssl
 import tomllib
@@ -15,14 +16,15 @@ import pika
 import pika.exceptions
 import pytest
 from django.core.management import load_command_class
-from django_roomline.management.commands.roomline_worker import MAX_THREADS
 from playwright.async_api import expect
 from roomline.client import Client, ConnectionFailed, Transport, open_connection
 from roomline.config import load
+from roomline.requests import DEAD_REQUESTS, REQUESTS_QUEUE
 from roomline.tokens import Keyring
+from roomline.wire import ROOMS_STREAM
 
 from tests.docs.deployed import HOST, PAGE, Deployed
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, table
 from tests.docs.shop import KEYS, new_shop
 from tests.docs.walkthrough import Terminal, step, steps
 from tests.support.browser import chromium
@@ -235,16 +237,40 @@ def test_a_drain_ends_before_systemd_loses_patience():
     assert int(found[1]) > load({}, {}).drain
 
 
-def test_the_worker_is_told_what_it_understands():
+def test_programs_run_as_django_does():
     unit = ConfigParser(interpolation=None)
-    unit.read_string(step(PAGE, "deploy-worker").text)
+    unit.read_string(step(PAGE, "deploy-program").text)
     shop = next(each for each in steps(PAGE) if each.path.endswith("shop.service"))
     for name in ("User", "WorkingDirectory", "EnvironmentFile"):
         assert f"{name}={unit['Service'][name]}\n" in shop.text
-    _, manage, command, *arguments = unit["Service"]["ExecStart"].split()
+    _, manage, command = unit["Service"]["ExecStart"].split()
     assert manage == "manage.py"
-    parser = load_command_class("django_roomline", command).create_parser(manage, command)
-    assert 1 <= parser.parse_args(arguments).threads <= MAX_THREADS
+    for name, _, _ in table(PAGE, "deploy-programs"):
+        load_command_class("django_roomline", command.replace("%i", name.strip("`")))
+
+
+@pytest.mark.slow
+def test_the_archiver_may_read_what_it_stores(deployed: Deployed):
+    """With the rights for requests beside it, too."""
+    node, shop = deployed.rabbitmq, deployed.shop
+    allowed = step(PAGE, "deploy-archive-user").text
+    both = re.search(r"``'(\^\(rooms.*\$)'``", (ROOT / PAGE).read_text())
+    assert both is not None
+    assert all(re.match(both[1], name) for name in (ROOMS_STREAM, REQUESTS_QUEUE, DEAD_REQUESTS))
+    archiving = "python manage.py roomline_archive --once"
+    archiving = f"DJANGO_ROOMLINE_OVERRIDE='{json.dumps({'ARCHIVE': {}})}' {archiving}"
+    shop.shell("from django_roomline import publish\npublish('staff.orders', 'for ever')\n")
+    try:
+        for rights in (allowed, allowed.replace(r"^rooms\.log$", both[1])):
+            node.run_tools(rights)
+            shop.terminal.run(archiving)
+        stored = shop.shell(
+            "from django_roomline.models import ArchivedPublication as Stored\n"
+            "print(Stored.objects.filter(publication__contains='for ever').count())\n"
+        )
+        assert stored.splitlines()[-1] == "1"
+    finally:
+        node.run_tools(step(PAGE, "deploy-users").text.splitlines()[4])
 
 
 def client(deployed: Deployed, transport: Transport) -> Client:
