@@ -7,7 +7,6 @@ that this one is dropped when it has served.
 
 import contextlib
 import logging
-import re
 import struct
 import time
 from collections import deque
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 import pika
 from pika.exceptions import AMQPError, ChannelClosedByBroker, ConnectionClosedByBroker
+from roomline.pikawords import tells_undecodable
 from roomline.wire import ROOMS_STREAM, envelope_of
 
 from django_roomline.amqp import connect, parameters_of, words
@@ -33,10 +33,6 @@ _INTERNAL_ERROR = 541
 _NOT_FOUND = 404
 _REFUSED = 403
 _UNDECODABLE = (ValueError, OverflowError, RecursionError, struct.error)
-_DECODING = re.compile(
-    r"lost: (ValueError|OverflowError|RecursionError|error|Invalid\w+|Unicode\w+)\b"
-)
-"""How pika tells that it could not decode what it received."""
 
 _logger = logging.getLogger("django_roomline")
 
@@ -203,7 +199,7 @@ class AmqpReader:
 def _may_be_an_entry(error: BaseException) -> bool:
     if isinstance(error, ConnectionClosedByBroker | ChannelClosedByBroker):
         return bool(error.reply_code == _INTERNAL_ERROR)
-    return isinstance(error, _UNDECODABLE) or bool(_DECODING.search(f"{error!r} {words(error)}"))
+    return isinstance(error, _UNDECODABLE) or tells_undecodable(f"{error!r} {words(error)}")
 
 
 def _refusal(error: Any) -> str:

@@ -15,6 +15,8 @@ from roomline.holding import OWN_PREFIX
 
 UNBOUNDED: Final = 1 << 62
 """The length of a body of which nothing is kept."""
+LENGTH: Final = re.compile(r"\d{1,18}", re.ASCII)
+"""What a ``Content-Length`` is."""
 
 _HOP_BY_HOP: Final = frozenset(
     {

@@ -179,14 +179,6 @@ class SqliteLog(SqliteFile):
         with self._using("read") as connection:
             return _extent(connection)
 
-    def first_offset(self) -> int:
-        """The oldest retained offset; 1 before any was given."""
-        return self.extent().first
-
-    def last_offset(self) -> int:
-        """The newest offset ever given; 0 before any."""
-        return self.extent().last
-
     def offset_at(self, moment: datetime) -> int:
         """The first offset that was appended at or after an aware `moment`.
 

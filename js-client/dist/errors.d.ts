@@ -1,6 +1,4 @@
 /** The one error that the client reports and rejects with. */
-/** Codes that are the client's own, beside the gateway's table `ERRORS`. */
-export type ClientErrorCode = "timeout" | "disconnected" | "connection_lost" | "too_many_pending" | "token_failed" | "archive_behind" | "archive_failed";
 /** An `Error` with a code to act on. */
 export interface RoomlineError extends Error {
     readonly name: "RoomlineError";

@@ -3,9 +3,9 @@
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
-from roomline.wire import MAX_ROOM_BYTES, MAX_SENDER_NAME
+from roomline.wire import MAX_ROOM_BYTES, MAX_SENDER_NAME, NOTICES_ROOM
 
-EVERYBODY = "system.notices"
+EVERYBODY = NOTICES_ROOM
 """The room that every page is in."""
 MAX_NOTICE = 2000
 

@@ -4,7 +4,6 @@ Its callbacks become futures here, once, and everything else awaits.
 """
 
 import asyncio
-import re
 import ssl
 import struct
 from collections.abc import Callable, Iterator
@@ -18,16 +17,12 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 from roomline.brokers.links import Broken, OnEntry, OnMessage, ensure_topology, first_of
 from roomline.brokers.rabbitmq_settings import RabbitMQSettings
 from roomline.brokers.topology import NOT_PERMITTED, Item
+from roomline.pikawords import tells_undecodable
 
 _CLOSE_SECONDS = 1.0
 
 # pika hands over 100 KiB of a connection in one turn of the event loop, and the rest of a frame:
 # what is delivered in a turn is bounded by that, and the contract tests see to it.
-
-_DECODING = re.compile(
-    r"lost: (ValueError|OverflowError|RecursionError|error|Invalid\w+|Unicode\w+)\b"
-)
-"""How pika tells that it could not decode what it received."""
 
 
 async def connect(
@@ -255,7 +250,7 @@ def _broken(error: BaseException) -> Broken:
         return Broken(root.reply_text, root.reply_code, lasting=root.reply_code == NOT_PERMITTED)
     if isinstance(root, exceptions.ConnectionClosed):
         return Broken(f"RabbitMQ closed the connection: {root.reply_text}", root.reply_code)
-    undecodable = isinstance(root, exceptions.StreamLostError) and bool(_DECODING.search(text))
+    undecodable = isinstance(root, exceptions.StreamLostError) and tells_undecodable(text)
     return Broken(
         f"no connection to RabbitMQ: {type(root).__name__}: {text}", undecodable=undecodable
     )

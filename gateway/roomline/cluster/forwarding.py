@@ -8,7 +8,6 @@ and is not read faster than the client takes it.
 import asyncio
 import contextlib
 import logging
-import re
 from collections.abc import Awaitable
 from typing import Final, Protocol
 
@@ -27,7 +26,7 @@ from tornado.web import Application
 from roomline.cluster.links import LinkError
 from roomline.cluster.membership import Membership, Peer
 from roomline.cluster.ring import Candidate
-from roomline.relay import UNBOUNDED, Client, end_to_end, onward, parameters, target
+from roomline.relay import LENGTH, UNBOUNDED, Client, end_to_end, onward, parameters, target
 from roomline.writer import limit_silence
 
 IF_HELD_HEADER: Final = "Roomline-If-Held"
@@ -42,7 +41,6 @@ _METHODS: Final = frozenset({"GET", "POST"})
 _ROUNDS: Final = 3
 """How often the nodes to ask are looked up anew, when one of them turns out to be gone."""
 _PARAMETERS: Final = parameters(keep_alive=True)
-_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +118,7 @@ class Forward(HTTPMessageDelegate):
         limit_silence(self._client.stream, self._owner.silence_seconds)
         self._client.connection.set_close_callback(self.on_connection_close)
         length = headers.get("Content-Length", "")
-        if _LENGTH.fullmatch(length) and int(length) > self._owner.body_bytes:
+        if LENGTH.fullmatch(length) and int(length) > self._owner.body_bytes:
             self._too_long(int(length))
         return None
 

@@ -4,7 +4,7 @@ Field names and presence are the wire format (docs/protocol.rst); `codec` turns 
 A field without a default is always written, also when it is null.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta, Raw, Struct
 
@@ -229,5 +229,3 @@ class Reconnect(Message, frozen=True, kw_only=True, tag="reconnect"):
 
 Push = UnsubscribedPush | Reconnect
 """Pushes other than publications, which `codec.publication_text` writes once for everybody."""
-
-PublicationKind = Literal["message", "system", "admin"]

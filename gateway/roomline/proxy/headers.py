@@ -6,10 +6,9 @@ from typing import Final, NamedTuple
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
 from roomline.holding import POSITION_HEADER
-from roomline.relay import end_to_end, onward
+from roomline.relay import LENGTH, end_to_end, onward
 
 _TARGET = re.compile(r"/[!-~\x80-\xff]*")
-_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 """Methods whose body may come in chunks."""
 _NOT_FORWARDED: Final = frozenset({"CONNECT", "TRACE"})
@@ -45,7 +44,7 @@ def delimited(headers: HTTPHeaders) -> bool:
     """Whether it is plain how long a body is: two servers must never disagree about its end."""
     if "Transfer-Encoding" in headers:
         return headers["Transfer-Encoding"].lower() == "chunked" and "Content-Length" not in headers
-    return _LENGTH.fullmatch(headers.get("Content-Length", "0")) is not None
+    return LENGTH.fullmatch(headers.get("Content-Length", "0")) is not None
 
 
 def has_body(headers: HTTPHeaders) -> bool:
