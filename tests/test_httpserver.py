@@ -158,13 +158,13 @@ class TestFileLimit:
         limits: list[tuple[int, int]] = []
         monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 4096))
         monkeypatch.setattr(resource, "setrlimit", lambda which, both: limits.append(both))
-        assert raise_file_limit(1000) == 4096 - 64
+        assert raise_file_limit(1000, 100) == 4096 - 64 - 100
         assert limits == [(4096, 4096)]
         assert not caplog.records
-        assert raise_file_limit(5000) == 4096 - 64
-        assert "may open 4096 files, too few for 5000 sessions" in caplog.text
+        assert raise_file_limit(5000, 0) == 4096 - 64
+        assert "may open 4096 files, too few for the 5000 that" in caplog.text
 
     def test_without_a_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         infinity = resource.RLIM_INFINITY
         monkeypatch.setattr(resource, "getrlimit", lambda which: (infinity, infinity))
-        assert raise_file_limit(10**6) > 10**6
+        assert raise_file_limit(10**6, 0) > 10**6

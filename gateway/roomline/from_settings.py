@@ -190,6 +190,7 @@ def make_proxy_settings(settings: Settings) -> ProxySettings | None:
         port=parts.port or 0,
         timeout=settings.upstream_timeout,
         requests=settings.upstream_requests,
+        requests_per_address=max(1, settings.upstream_requests // 4),
         body_bytes=settings.upstream_body_bytes,
     )
 
@@ -224,5 +225,10 @@ def make_cluster_settings(settings: Settings, place: Place, name: str) -> Cluste
 
 def files_wanted(settings: Settings) -> int:
     """How many files a node has open when it is full of clients."""
-    upstream = make_proxy_settings(settings)
-    return settings.sessions + settings.held_responses + (2 * upstream.requests if upstream else 0)
+    outgoing = outgoing_wanted(settings)
+    return settings.sessions + settings.held_responses + 2 * outgoing
+
+
+def outgoing_wanted(settings: Settings) -> int:
+    """How many of them lead to the upstream: these must be there when clients take all they can."""
+    return settings.upstream_requests if settings.upstream else 0

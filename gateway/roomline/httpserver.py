@@ -157,9 +157,10 @@ class _Forwarded(HTTPMessageDelegate):
         self._delegate.on_connection_close()
 
 
-def raise_file_limit(wanted: int) -> int:
+def raise_file_limit(wanted: int, outgoing: int) -> int:
     """Let this process open as many files as it may, and return below which descriptor clients
-    are accepted. Warns if `wanted` clients do not fit."""
+    are accepted, so that `outgoing` connections can still be made. Warns if `wanted` files, those
+    included, do not fit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -167,9 +168,9 @@ def raise_file_limit(wanted: int) -> int:
         return 1 << 30
     if hard - SPARE_FILES < wanted:
         _log.warning(
-            "this process may open %d files, too few for %d sessions: raise the limit (ulimit -n,"
-            " LimitNOFILE=) or lower the setting sessions",
+            "this process may open %d files, too few for the %d that clients may want: raise the"
+            " limit (ulimit -n, LimitNOFILE=) or lower the setting sessions",
             hard,
             wanted,
         )
-    return max(hard - SPARE_FILES, SPARE_FILES)
+    return max(hard - SPARE_FILES - outgoing, SPARE_FILES)

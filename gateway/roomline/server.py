@@ -39,6 +39,7 @@ from roomline.from_settings import (
     make_requests,
     make_signals,
     make_transport_settings,
+    outgoing_wanted,
 )
 from roomline.hosts import host_rules
 from roomline.http import INTERNAL_LIMITS, internal_application
@@ -98,7 +99,6 @@ class Gateway:
         self._elsewhere = self._make_elsewhere()
         upstream = make_proxy_settings(settings)
         self._proxy = Proxy(self._keeper, upstream) if upstream else None
-        files = files_wanted(settings)
         self._public = GatewayServer(
             Application(
                 self._routes(), default_handler_class=NothingHere, log_function=logs.no_access
@@ -109,7 +109,7 @@ class Gateway:
         self._public.per_address = settings.connections_per_address
         # Counted where it happens, shown with all else.
         self._public.refused = self._endpoint.registry.refused = self.node.counters.refused
-        self._public.max_files = raise_file_limit(files)
+        self._public.max_files = raise_file_limit(files_wanted(settings), outgoing_wanted(settings))
         if self._cluster is not None:
             self._cluster.bound_files(self._public.max_files)
         self._internal = GatewayServer(

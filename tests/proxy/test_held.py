@@ -377,7 +377,7 @@ class TestHold:
         assert node.node.counters.held == {"drained": 2}
 
     async def test_many_are_served_in_turns(self, front: Fronts) -> None:
-        node = await front(holding(), requests=300)
+        node = await front(holding(), requests=300, requests_per_address=300)
         count = 250
         clients = [await Connection.open(node.port) for _ in range(count)]
         for client in clients:

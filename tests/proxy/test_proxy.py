@@ -12,6 +12,7 @@ from tests.transport.clients import connected
 
 pytestmark = pytest.mark.timeout(30)
 
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -250,7 +251,7 @@ async def test_what_a_stranger_says_of_itself_is_not_passed_on(front: Fronts) ->
 
 
 async def test_what_a_trusted_proxy_says_is(front: Fronts) -> None:
-    node = await front(trusted=(ipaddress.ip_network("127.0.0.0/8"),))
+    node = await front(trusted=LOOPBACK)
     async with connected(node.port) as client:
         await client.request("GET", "/", headers=FORGED)
     [asked] = node.asked
@@ -468,6 +469,34 @@ async def test_requests_under_way_are_bounded(front: Fronts) -> None:
         assert (await one.head()).status == 200
     async with connected(node.port) as three:
         assert (await three.request("GET", "/")).status == 200
+
+
+async def test_one_address_does_not_take_all_there_is(front: Fronts) -> None:
+    release = asyncio.Event()
+
+    async def answer(asked: Asked) -> None:
+        await release.wait()
+        await hello(asked)
+
+    def from_(address: str) -> dict[str, str]:
+        return {"X-Forwarded-For": address}
+
+    node = await front(answer, requests_per_address=1, trusted=LOOPBACK)
+    async with (
+        connected(node.port) as one,
+        connected(node.port) as two,
+        connected(node.port) as other,
+    ):
+        first = asyncio.create_task(one.request("GET", "/", headers=from_("2001:db8::1")))
+        await until(lambda: node.asked)
+        refused = await two.request("GET", "/", headers=from_("2001:db8::2"))
+        assert (refused.status, refused["Retry-After"]) == (429, "1")
+        second = asyncio.create_task(other.request("GET", "/", headers=from_("2001:db9::1")))
+        await until(lambda: len(node.asked) == 2)
+        release.set()
+        assert {(await first).status, (await second).status} == {200}
+    async with connected(node.port) as again:
+        assert (await again.request("GET", "/", headers=from_("2001:db8::2"))).status == 200
 
 
 async def test_requests_under_way_end_before_the_node_does(front: Fronts) -> None:

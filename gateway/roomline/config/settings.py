@@ -201,7 +201,8 @@ class Settings:
         _UPSTREAM,
         kinds.whole(1, 100_000),
         _PROXY.requests,
-        "requests that may be under way at a time. Held responses are not among them",
+        "requests that may be under way at a time, of one address a quarter of them. Held responses"
+        " are not among them",
     )
     upstream_body_bytes: int = _setting(
         _UPSTREAM,

@@ -42,7 +42,7 @@ class Owner(Protocol):
     settings: ProxySettings
     keeper: Keeper
 
-    def admit(self, exchange: "Exchange") -> bool: ...
+    def admit(self, exchange: "Exchange", address: str) -> Refusal | None: ...
     def over(self, exchange: "Exchange", how: str) -> None: ...
     async def connect(self) -> IOStream: ...
 
@@ -73,9 +73,9 @@ class Exchange(HTTPMessageDelegate):
         limit = self._owner.settings.body_bytes
         connection = self._client.connection
         connection.set_body_timeout(_DAY)  # as long as it moves on
-        refused = refusal(self._request, limit)
-        if refused is None and not self._owner.admit(self):
-            refused = Refusal(503, "Too many requests are under way. Try again.")
+        refused = refusal(self._request, limit) or self._owner.admit(
+            self, self._request.remote_ip or ""
+        )
         if refused is not None:
             self._over = True
             # What comes is dropped; Tornado need not answer it, too.

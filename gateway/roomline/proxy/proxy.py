@@ -1,13 +1,16 @@
 """The proxy: takes requests from Tornado's router, and ends what is under way with the node."""
 
 import asyncio
+from collections import Counter
 
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.iostream import IOStream
 from tornado.routing import Router
 from tornado.tcpclient import TCPClient
 
+from roomline.core.address import network_of
 from roomline.proxy.exchange import Exchange
+from roomline.proxy.headers import Refusal
 from roomline.proxy.keeper import Keeper
 from roomline.proxy.settings import ProxySettings
 
@@ -25,7 +28,8 @@ class Proxy(Router):
         self.settings = settings
         self.keeper = keeper
         self._client = TCPClient()
-        self._exchanges: set[Exchange] = set()
+        self._exchanges: dict[Exchange, str] = {}
+        self._addresses: Counter[str] = Counter()
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> HTTPMessageDelegate:
         return Exchange(self, request)
@@ -45,16 +49,24 @@ class Proxy(Router):
 
     # What exchanges call.
 
-    def admit(self, exchange: Exchange) -> bool:
-        """Whether one more request may be under way."""
+    def admit(self, exchange: Exchange, address: str) -> Refusal | None:
+        """Let one more request of this address be under way, or say why not."""
         if len(self._exchanges) >= self.settings.requests:
-            return False
-        self._exchanges.add(exchange)
-        return True
+            return Refusal(503, "Too many requests are under way. Try again.")
+        network = network_of(address)
+        if self._addresses[network] >= self.settings.requests_per_address:
+            return Refusal(429, "Too many requests of this address are under way. Try again.")
+        self._exchanges[exchange] = network
+        self._addresses[network] += 1
+        return None
 
     def over(self, exchange: Exchange, how: str) -> None:
         """An exchange has ended."""
-        self._exchanges.discard(exchange)
+        network = self._exchanges.pop(exchange, None)
+        if network is not None:
+            self._addresses[network] -= 1
+            if not self._addresses[network]:
+                del self._addresses[network]
         self.node.counters.upstream[how] += 1
 
     async def connect(self) -> IOStream:

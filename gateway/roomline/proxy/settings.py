@@ -15,7 +15,9 @@ class ProxySettings:
     timeout: float = 60.0
     """Seconds in which a request or its response must move on by at least a byte."""
     requests: int = 500
-    """Requests at a time that wait for the upstream or are being transferred."""
+    requests_per_address: int = 125
+    """Requests at a time that wait for the upstream or are being transferred, in total and per
+    client address."""
     body_bytes: int = 64 << 20
     """The longest body of a request."""
 
