@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tornado.iostream import IOStream, StreamClosedError
 
@@ -12,6 +12,9 @@ from roomline.cluster.sealed import NotProven, sealed
 
 _BUFFER_BYTES: Final = 1 << 20
 """What is read ahead from another node; the head of a response is much shorter."""
+
+_QUEUE_FULL_SECONDS: Final = 0.01
+"""The time between two attempts while the other node has accepted nothing."""
 
 LinkError = (OSError, TimeoutError, NotProven, StreamClosedError)
 """What `connect` raises."""
@@ -42,12 +45,27 @@ def lost_for_good(error: BaseException) -> bool:
     return isinstance(error, ConnectionRefusedError | FileNotFoundError)
 
 
-async def _connected(family: int, address: object) -> socket.socket:
+async def _connected(family: int, address: Any) -> socket.socket:
     made = socket.socket(family)
     made.setblocking(False)
     try:
-        await asyncio.get_running_loop().sock_connect(made, address)  # type: ignore[arg-type]
+        if family == socket.AF_UNIX:
+            await _connect_unix(made, address)
+        else:
+            await asyncio.get_running_loop().sock_connect(made, address)
     except BaseException:
         made.close()
         raise
     return made
+
+
+async def _connect_unix(made: socket.socket, path: str) -> None:
+    # A Unix socket is connected at once or not at all: asyncio would take a full queue for a
+    # connection that is under way, and then for one that is there.
+    while True:
+        try:
+            made.connect(path)
+        except BlockingIOError:
+            await asyncio.sleep(_QUEUE_FULL_SECONDS)
+        else:
+            return
