@@ -2029,10 +2029,11 @@ class Follower {
                 if (attempt !== this.attempt)
                     return;
                 this.outdated = false;
-                this.requestPage(false);
+                this.requestPage(true);
             };
+            // There may be nobody to ask for another token: then this one has the last word.
             if (!this.outdated || !this.sink.renew(renewed))
-                this.requestPage(false);
+                this.requestPage(this.outdated);
             return;
         }
         if (!this.tokenWanted || this.heldToken !== null) {
@@ -2119,7 +2120,11 @@ class Follower {
             this.heldToken = null;
             this.tokenWanted = true;
         }
-        if (renewable && !tokenIsFresh)
+        // What the connection's token says of the room counts no more, and no push has told us.
+        const ofConnection = error.code === "token_revoked" && !this.heldToken && !renewable;
+        if (ofConnection)
+            this.outdated = true;
+        if ((renewable || ofConnection) && !tokenIsFresh)
             this.subscribe();
         else if (error.temporary || (renewable && isOutdated(error)))
             this.retry(error);

@@ -242,9 +242,10 @@ export class Follower {
       const renewed = () => {
         if (attempt !== this.attempt) return;
         this.outdated = false;
-        this.requestPage(false);
+        this.requestPage(true);
       };
-      if (!this.outdated || !this.sink.renew(renewed)) this.requestPage(false);
+      // There may be nobody to ask for another token: then this one has the last word.
+      if (!this.outdated || !this.sink.renew(renewed)) this.requestPage(this.outdated);
       return;
     }
     if (!this.tokenWanted || this.heldToken !== null) {
@@ -327,7 +328,10 @@ export class Follower {
       this.heldToken = null;
       this.tokenWanted = true;
     }
-    if (renewable && !tokenIsFresh) this.subscribe();
+    // What the connection's token says of the room counts no more, and no push has told us.
+    const ofConnection = error.code === "token_revoked" && !this.heldToken && !renewable;
+    if (ofConnection) this.outdated = true;
+    if ((renewable || ofConnection) && !tokenIsFresh) this.subscribe();
     else if (error.temporary || (renewable && isOutdated(error))) this.retry(error);
     else this.fail(error);
   }

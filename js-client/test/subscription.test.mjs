@@ -556,6 +556,33 @@ test("when the rights have changed, without a room token the connection's is ren
   assert.equal(world.subscription.state, "unsubscribed", "this user may not any more");
 });
 
+test("a connection's token that counts no more for a room is renewed once", () => {
+  let asked = 0;
+  const world = new World("http://a", { token: () => `c-${++asked}` });
+  const subscription = world.subscribe();
+  world.connect();
+  const refuse = () => world.refuse(world.socket.last("subscribe"), "token_revoked");
+  const refreshed = () =>
+    world.socket.say({ type: "refreshed", id: world.socket.last("refresh").id, expires_in: null });
+  refuse();
+  assert.equal(world.socket.last("refresh").token, "c-2");
+  assert.equal(world.socket.commands("subscribe").length, 1, "not before it is taken");
+  refreshed();
+  assert.equal(subscription.state, "subscribing");
+  refuse();
+  assert.equal(subscription.state, "unsubscribed");
+  assert.equal(world.socket.commands("refresh").length, 1);
+});
+
+test("a room's refusal is the last word where nobody can renew the connection's token", () => {
+  const world = new World();
+  const subscription = world.subscribe();
+  world.connect();
+  for (let count = 0; count < 2 && subscription.state !== "unsubscribed"; count++)
+    world.refuse(world.socket.last("subscribe"), "token_revoked");
+  assert.equal(subscription.state, "unsubscribed");
+});
+
 test("when the rights have changed and there are no tokens at all, it asks once more", () => {
   const world = World.subscribed();
   changeRights(world);

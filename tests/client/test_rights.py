@@ -232,6 +232,28 @@ async def test_who_only_publishes_shows_another_token_when_rights_have_changed(
     assert issuer.given == [1, 2, 2], "the last of them was the reader's"
 
 
+async def test_who_subscribes_when_rights_have_changed_shows_another_token(
+    gateway: LiveGateway, issuer: Issuer, client: Client
+) -> None:
+    issuer.revoke(gateway, RoomRevoked, ROOM)
+    await told(gateway, issuer)
+    room = await client.subscribe(ROOM)
+    gateway.publish(ROOM, "still a reader")
+    assert await take(room, 1) == ["still a reader"]
+    assert (issuer.given, client.connections) == ([1, 2], 1)
+
+
+async def test_another_token_is_shown_once_for_a_subscription(
+    gateway: LiveGateway, issuer: Issuer, client: Client
+) -> None:
+    issuer.revoke(gateway, RoomRevoked, ROOM)
+    await told(gateway, issuer)
+    issuer.late = 1
+    with pytest.raises(CommandRefused, match=ErrorCode.TOKEN_REVOKED.code):
+        await client.subscribe(ROOM)
+    assert issuer.given == [1, 1]
+
+
 async def test_who_reads_by_another_rule_shows_another_token_to_publish(
     gateway: LiveGateway, issuer: Issuer
 ) -> None:

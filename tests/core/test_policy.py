@@ -189,13 +189,16 @@ def test_of_a_revoked_room_older_grants_do_not_count() -> None:
             continue
         with pytest.raises(ProtocolError) as caught:
             policy.check_read(who, room, None, NOW)
-        assert caught.value.code is ErrorCode.ROOM_TOKEN_REQUIRED
+        assert caught.value.code is ErrorCode.TOKEN_REVOKED
         with pytest.raises(ProtocolError) as caught:
             policy.check_write(who, room, None, NOW)
         assert caught.value.code is ErrorCode.TOKEN_REVOKED
     with pytest.raises(ProtocolError) as caught:
         policy.check_write(at(4, read=("token.**",)), "token.a", None, NOW)
     assert caught.value.code is ErrorCode.FORBIDDEN, "no token has ever let it"
+    with pytest.raises(ProtocolError) as caught:
+        policy.check_read(at(4), "token.a", None, NOW)
+    assert caught.value.code is ErrorCode.ROOM_TOKEN_REQUIRED, "nor this"
     held = Access(NOW + 60, write_until=NOW + 60, generation=5)
     policy.check_write(at(4, **both), "token.a", held, NOW)
 

@@ -409,7 +409,7 @@ def test_a_revoked_room_ends_where_tokens_are_needed() -> None:
         "system.notices", "user.7", "secret.b", "chat.a", "secret.c"
     }  # fmt: skip
     assert error(publish(session, "secret.a")).code == "forbidden"
-    assert error(subscribe(session, "secret.a")).code == "room_token_required"
+    assert error(subscribe(session, "secret.a")).code == "token_revoked"
 
 
 def test_a_closed_room_ends_for_whoever_is_in_it() -> None:

@@ -424,9 +424,7 @@ async def test_rights_that_are_revoked(front: Fronts, revocation: Revocation, co
         assert await other.data() == 1
     # Who comes back with the same token is refused, which ends a browser's attempts.
     status, body = await refused(node, CLUB, Authorization=token)
-    of_user = isinstance(revocation, UserRevoked)
-    expected = (401, "token_revoked") if of_user else (403, "room_token_required")
-    assert (status, body["code"]) == expected
+    assert (status, body["code"]) == (401, "token_revoked")
 
 
 async def test_a_public_room_that_is_closed(front: Fronts) -> None:

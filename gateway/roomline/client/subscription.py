@@ -264,6 +264,7 @@ class Subscription:
 
     async def _run(self) -> None:
         backoff = self._keeper.backoff()
+        renewed = False
         while self._ended is None:
             await self._drained.wait()
             try:
@@ -286,6 +287,7 @@ class Subscription:
                     on_reply=self._subscribed,
                 )
                 backoff.reset()
+                renewed = False
                 if not reply.more:
                     await self._restart.wait()
                     self.restarts += 1
@@ -294,10 +296,13 @@ class Subscription:
                         with suppress(CommandRefused):  # the gateway may have ended it as well
                             await session.unsubscribe(self.room)
             except CommandRefused as refused:
-                if not (refused.temporary or self._renewable(refused)):
-                    self.end(refused)
-                else:
+                if refused.code == ErrorCode.TOKEN_REVOKED.code and not (self._token or renewed):
+                    # What the client's token says of the room counts no more, and nobody told us.
+                    self._outdated = renewed = True
+                elif refused.temporary or self._renewable(refused):
                     await asyncio.sleep(backoff.next())
+                else:
+                    self.end(refused)
             except TokenUnavailable as error:
                 if not error.temporary:
                     self.end(error)

@@ -111,7 +111,8 @@ class Policy:
         return [room for room in rooms if namespace_of(room) in self.namespaces]
 
     def check_read(self, principal: Principal, room: str, token: str | None, now: float) -> Access:
-        """Raise `ProtocolError` unless the principal may read the room, with `token` or without."""
+        """Raise `ProtocolError` unless the principal may read the room, with `token` or without.
+        ``token_revoked``: see `check_write`."""
         rule = self.namespace(room).read
         claims = None if token is None else self._room_claims(principal, room, token, now)
         access = Access(
@@ -121,8 +122,11 @@ class Policy:
         if room in self.automatic_rooms(principal):
             return access
         if rule is Rule.TOKEN and principal.user is not None:
-            if principal.grants.may_read(room) and self._counts(principal, room):
+            granted = principal.grants.may_read(room)
+            if granted and self._counts(principal, room):
                 return access
+            if claims is None and granted:
+                raise _outdated(room)
             if claims is None:
                 raise ProtocolError(
                     ErrorCode.ROOM_TOKEN_REQUIRED, f"room {room!r} needs a room token to be read"
@@ -145,10 +149,7 @@ class Policy:
             until = access.write_until if access and self._counts(principal, room, access) else None
             if until is None or now >= until:
                 if granted:
-                    raise ProtocolError(
-                        ErrorCode.TOKEN_REVOKED,
-                        f"what the token says of room {room!r} was revoked: refresh with a new one",
-                    )
+                    raise _outdated(room)
                 raise ProtocolError(
                     ErrorCode.FORBIDDEN, f"no token lets this client publish to room {room!r}"
                 )
@@ -221,6 +222,13 @@ class Policy:
         if self.keys is None:
             raise TokenError("this gateway has no keys to check tokens with")
         return self.keys
+
+
+def _outdated(room: str) -> ProtocolError:
+    return ProtocolError(
+        ErrorCode.TOKEN_REVOKED,
+        f"what the token says of room {room!r} was revoked: refresh with a new one",
+    )
 
 
 def _refused(error: TokenError) -> ProtocolError:

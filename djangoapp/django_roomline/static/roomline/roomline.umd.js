@@ -1848,10 +1848,10 @@ var Follower = (function () {
                 if (attempt !== _this.attempt)
                     return;
                 _this.outdated = false;
-                _this.requestPage(false);
+                _this.requestPage(true);
             };
             if (!this.outdated || !this.sink.renew(renewed))
-                this.requestPage(false);
+                this.requestPage(this.outdated);
             return;
         }
         if (!this.tokenWanted || this.heldToken !== null) {
@@ -1936,7 +1936,10 @@ var Follower = (function () {
             this.heldToken = null;
             this.tokenWanted = true;
         }
-        if (renewable && !tokenIsFresh)
+        var ofConnection = error.code === "token_revoked" && !this.heldToken && !renewable;
+        if (ofConnection)
+            this.outdated = true;
+        if ((renewable || ofConnection) && !tokenIsFresh)
             this.subscribe();
         else if (error.temporary || (renewable && isOutdated(error)))
             this.retry(error);
