@@ -31,8 +31,8 @@ from roomline.wire import (
     message_id_of,
     namespace_of,
     properties_of,
-    revocation_envelope,
-    revocation_of,
+    revocation_envelopes,
+    revocations_of,
     shorten,
     user_room,
     utf8_length,
@@ -372,22 +372,32 @@ REVOCATIONS = st.one_of(
 
 @given(REVOCATIONS)
 def test_a_revocation_survives_the_log(revocation: Revocation):
-    envelope = revocation_envelope(revocation)
+    [envelope] = revocation_envelopes([revocation])
     assert namespace_of(envelope.room) == CONTROL_NAMESPACE
-    assert revocation_of(envelope) == revocation
+    assert revocations_of(envelope) == [revocation]
+
+
+def test_many_users_are_few_publications():
+    users = [UserRevoked(f"{number:064d}", number % 2) for number in range(1200)]
+    envelopes = revocation_envelopes([*users, RoomRevoked("a.b", 1)])
+    assert len(envelopes) == 5
+    assert all(len(envelope.body) < MAX_BODY_BYTES for envelope in envelopes)
+    told = [revocation for envelope in envelopes for revocation in revocations_of(envelope)]
+    assert set(told) == {*users, RoomRevoked("a.b", 1)}
+    assert len(told) == 1201
 
 
 def test_what_revocations_look_like():
-    user = revocation_envelope(UserRevoked("42", 7))
-    assert (user.room, json.loads(user.body)) == ("control.user", {"user": "42", "generation": 7})
-    room = revocation_envelope(RoomRevoked("chat.x", 8, True))
+    room, user = revocation_envelopes([UserRevoked("42", 7), RoomRevoked("chat.x", 8, True)])
+    shown: dict[str, object] = {"users": ["42"], "generation": 7}
+    assert (user.room, json.loads(user.body)) == ("control.user", shown)
     shown = {"room": "chat.x", "generation": 8, "closed": True}
     assert (room.room, json.loads(room.body)) == ("control.room", shown)
 
 
 def test_a_room_that_is_not_said_to_be_closed_is_not():
     envelope = Envelope("control.room", b'{"room": "a.b", "generation": 1}')
-    assert revocation_of(envelope) == RoomRevoked("a.b", 1, closed=False)
+    assert revocations_of(envelope) == [RoomRevoked("a.b", 1, closed=False)]
 
 
 @pytest.mark.parametrize(
@@ -398,13 +408,15 @@ def test_a_room_that_is_not_said_to_be_closed_is_not():
         ("control.user", b"[" * 5000, "no revocation as JSON"),
         ("control.user", b"[1]", "no revocation as JSON"),
         ("control.user", b"7", "no revocation as JSON"),
-        ("control.user", b'{"user": 7, "generation": 1}', "no revocation as JSON"),
-        ("control.user", b'{"user": "a b", "generation": 1}', "user id 'a b' is not accepted"),
-        ("control.user", b'{"generation": 1}', "its body has no 'user'"),
-        ("control.user", b'{"user": "7"}', "its body has no 'generation'"),
-        ("control.user", b'{"user": "7", "generation": -1}', "its generation is -1"),
-        ("control.user", b'{"user": "7", "generation": true}', "its generation is True"),
-        ("control.user", b'{"user": "7", "generation": 1e400}', "its generation is inf"),
+        ("control.user", b'{"users": [7], "generation": 1}', "no revocation as JSON"),
+        ("control.user", b'{"users": ["a b"], "generation": 1}', "user id 'a b' is not accepted"),
+        ("control.user", b'{"generation": 1}', "its body has no 'users'"),
+        ("control.user", b'{"users": ["7"]}', "its body has no 'generation'"),
+        ("control.user", b'{"users": ["7"], "generation": -1}', "its generation is -1"),
+        ("control.user", b'{"users": ["7"], "generation": true}', "its generation is True"),
+        ("control.user", b'{"users": ["7"], "generation": 1e400}', "its generation is inf"),
+        ("control.user", b'{"users": "7", "generation": 1}', "its users are '7'"),
+        ("control.user", b'{"users": [], "generation": 1}', "accepted is a list of ids"),
         ("control.room", b'{"room": "a..b", "generation": 1}', "is not a room name"),
         ("control.room", b'{"room": "a", "generation": 1, "closed": 1}', "closed is 1"),
         ("control.other", b'{"user": "7", "generation": 1}', "is neither control.user nor"),
@@ -412,10 +424,10 @@ def test_a_room_that_is_not_said_to_be_closed_is_not():
 )
 def test_what_is_no_revocation_is_said(room: str, body: bytes, why: str):
     with pytest.raises(InvalidData, match=why):
-        revocation_of(Envelope(room, body))
+        revocations_of(Envelope(room, body))
 
 
 @given(st.sampled_from(["control.user", "control.room"]), st.binary(max_size=80))
 def test_whatever_stands_in_a_body_is_a_revocation_or_invalid(room: str, body: bytes):
     with contextlib.suppress(InvalidData):
-        revocation_of(Envelope(room, body))
+        revocations_of(Envelope(room, body))

@@ -122,7 +122,8 @@ class Relay:
         """What is to be published now, whatever namespace of it has rested for long enough."""
         now = time.monotonic()
         self._resting = {name: until for name, until in self._resting.items() if until > now}
-        waiting = OutboxMessage.objects.using(self._using).filter(refused=False).order_by("id")
+        waiting = OutboxMessage.objects.using(self._using).filter(refused=False)
+        waiting = waiting.order_by("-urgent", "id")
         for namespace in self._resting:
             waiting = waiting.exclude(room=namespace).exclude(room__startswith=f"{namespace}.")
         return waiting

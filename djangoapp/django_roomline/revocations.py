@@ -35,8 +35,8 @@ from roomline.wire import (
     UserRevoked,
     check_room,
     check_user_id,
-    revocation_envelope,
-    revocation_of,
+    revocation_envelopes,
+    revocations_of,
 )
 
 from django_roomline import conf
@@ -82,8 +82,9 @@ def begun_now(envelope: Envelope) -> Envelope:
     Repeated after a crash it revokes once more, and so takes nothing that is not given again.
     Raises `roomline.wire.InvalidData` for what is no revocation.
     """
-    revocation = revocation_of(envelope)
-    return revocation_envelope(revocation._replace(generation=Generation.bump()))
+    kept = revocations_of(envelope)
+    [begun] = revocation_envelopes(_of(Generation.bump(), kept))
+    return begun
 
 
 def connect() -> None:
@@ -131,7 +132,12 @@ def _revoke(revocations: Sequence[Revocation], using: str | None) -> None:
         return
     database = using or DEFAULT_DB_ALIAS
     if _has_outbox(database):
-        rows = [OutboxMessage.of(_kept(revocation)) for revocation in revocations]
+        now = int(time.time() * 1000)
+        kept = [
+            envelope._replace(message_id=uuid.uuid4().hex, time=now)
+            for envelope in revocation_envelopes(revocations)
+        ]
+        rows = [OutboxMessage.of(envelope) for envelope in kept]
         OutboxMessage.objects.using(database).bulk_create(rows)
     else:
         counter = router.db_for_write(Generation)
@@ -157,29 +163,28 @@ def _has_outbox(database: str) -> bool:
     return wanted and router.allow_migrate_model(database, OutboxMessage)
 
 
-def _kept(revocation: Revocation) -> Envelope:
-    now = int(time.time() * 1000)
-    return revocation_envelope(revocation)._replace(message_id=uuid.uuid4().hex, time=now)
+def _of(generation: int, revocations: Iterable[Revocation]) -> list[Revocation]:
+    return [revocation._replace(generation=generation) for revocation in revocations]
 
 
 def _publish(revocations: Sequence[Revocation]) -> None:
     deadline = time.monotonic() + conf.current().publish_timeout
-    generation = Generation.bump()
-    published = 0
+    envelopes = revocation_envelopes(_of(Generation.bump(), revocations))
+    lost = 0
     trouble: object = "no time was left"
-    for revocation in revocations:
+    for envelope in envelopes:
         left = deadline - time.monotonic()
-        if left <= 0:
-            break
         try:
-            send(revocation_envelope(revocation._replace(generation=generation)), left)
-            published += 1
+            if left > 0:
+                send(envelope, left)
+                continue
         except PublishError as error:
             trouble = error
-    if published < len(revocations):
+        lost += len(revocations_of(envelope))
+    if lost:
         _logger.error(
             "%d of %d revocations were not published, tokens last until they end: %s",
-            len(revocations) - published,
+            lost,
             len(revocations),
             trouble,
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from roomline.core.revocations import Revocations
 from roomline.reading import Reading
-from roomline.wire import Envelope, InvalidData, UserRevoked, revocation_of, shorten
+from roomline.wire import Envelope, InvalidData, UserRevoked, revocations_of, shorten
 
 log = logging.getLogger(__name__)
 
@@ -58,19 +58,21 @@ class Control:
             )
             return
         try:
-            revocation = revocation_of(envelope)
+            revocations = revocations_of(envelope)
         except InvalidData as error:
             log.warning("the entry at offset %d of the control log says nothing: %s", offset, error)
             return
-        if not self._revocations.add(revocation, self._clock()):
-            return
-        self.read += 1
-        if not self._users and not self._rooms:
-            asyncio.get_running_loop().call_soon(self.tell)
-        if isinstance(revocation, UserRevoked):
-            self._users.add(revocation.user_id)
-        else:
-            self._rooms[revocation.room] = revocation.closed
+        now = self._clock()
+        for revocation in revocations:
+            if not self._revocations.add(revocation, now):
+                continue
+            self.read += 1
+            if not self._users and not self._rooms:
+                asyncio.get_running_loop().call_soon(self.tell)
+            if isinstance(revocation, UserRevoked):
+                self._users.add(revocation.user_id)
+            else:
+                self._rooms[revocation.room] = revocation.closed
 
     def tell(self) -> None:
         """Tell now of what has been read and not been told of, if there is anything."""

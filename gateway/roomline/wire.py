@@ -8,7 +8,7 @@ can type one into the RabbitMQ console; what Roomline adds travels in AMQP prope
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Final, Literal, NamedTuple, get_args
@@ -27,6 +27,8 @@ CONTROL_STREAM: Final = "control.log"
 
 USER_REVOCATIONS: Final = "control.user"
 ROOM_REVOCATIONS: Final = "control.room"
+USERS_PER_REVOCATION: Final = 500
+"""Ids of at most 64 characters: half of what a body may be."""
 
 NOTICES_ROOM: Final = "system.notices"
 """The room that every client hears without subscribing, if its namespace is configured."""
@@ -323,20 +325,27 @@ def envelope_of(room: str, body: bytes, properties: Mapping[str, Any]) -> Envelo
     )
 
 
-def revocation_envelope(revocation: Revocation) -> Envelope:
-    """The publication that tells every gateway of a revocation."""
-    body: dict[str, object]
-    if isinstance(revocation, UserRevoked):
-        room = USER_REVOCATIONS
-        body = {"user": revocation.user_id, "generation": revocation.generation}
-    else:
-        room = ROOM_REVOCATIONS
-        body = revocation._asdict()
-    return Envelope(room, body_of(body), kind="system")
+def revocation_envelopes(revocations: Iterable[Revocation]) -> list[Envelope]:
+    """The publications that tell every gateway of these: one for each room, and as few as can be
+    for users, of whom a group may have thousands."""
+    users: dict[int, list[str]] = {}
+    envelopes = []
+    for revocation in revocations:
+        if isinstance(revocation, UserRevoked):
+            users.setdefault(revocation.generation, []).append(revocation.user_id)
+        else:
+            body = body_of(revocation._asdict())
+            envelopes.append(Envelope(ROOM_REVOCATIONS, body, kind="system"))
+    for generation, ids in users.items():
+        for first in range(0, len(ids), USERS_PER_REVOCATION):
+            some = ids[first : first + USERS_PER_REVOCATION]
+            body = body_of({"users": some, "generation": generation})
+            envelopes.append(Envelope(USER_REVOCATIONS, body, kind="system"))
+    return envelopes
 
 
-def revocation_of(envelope: Envelope) -> Revocation:
-    """The revocation that an envelope carries; raises `InvalidData`.
+def revocations_of(envelope: Envelope) -> list[Revocation]:
+    """The revocations that an envelope carries, one at least; raises `InvalidData`.
 
     Whether it counts is another question: its publisher must be one that may revoke.
     """
@@ -351,12 +360,15 @@ def revocation_of(envelope: Envelope) -> Revocation:
                 f"its generation is {shorten(generation)}, accepted is 0 to {MAX_GENERATION}"
             )
         if envelope.room == USER_REVOCATIONS:
-            return UserRevoked(check_user_id(body["user"]), generation)
+            users = body["users"]
+            if not isinstance(users, list) or not users:
+                raise InvalidData(f"its users are {shorten(users)}, accepted is a list of ids")
+            return [UserRevoked(check_user_id(user), generation) for user in users]
         if envelope.room == ROOM_REVOCATIONS:
             closed = body.get("closed", False)
             if not isinstance(closed, bool):
                 raise InvalidData(f"closed is {shorten(closed)}, accepted is true or false")
-            return RoomRevoked(check_room(body["room"]), generation, closed)
+            return [RoomRevoked(check_room(body["room"]), generation, closed)]
     except InvalidName as error:
         raise InvalidData(str(error)) from None
     except KeyError as error:

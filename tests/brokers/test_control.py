@@ -12,7 +12,7 @@ from roomline.broker import Log  # noqa: E402
 from roomline.brokers.embedded import EmbeddedBroker, control_log  # noqa: E402
 from roomline.brokers.rabbitmq import RabbitMQControlLog  # noqa: E402
 from roomline.sqlitelog import CONTROL_SUFFIX, SqliteLog  # noqa: E402
-from roomline.wire import Envelope, RoomRevoked, UserRevoked, revocation_envelope  # noqa: E402
+from roomline.wire import Envelope, RoomRevoked, UserRevoked, revocation_envelopes  # noqa: E402
 
 from tests.brokers.contract import NAMESPACES, Recorder  # noqa: E402
 from tests.brokers.rabbitmq_world import RabbitMQWorld  # noqa: E402
@@ -20,7 +20,10 @@ from tests.support.rabbitmq import RabbitMQNode, rabbitmq, rabbitmq_vhost  # noq
 
 __all__ = ["rabbitmq", "rabbitmq_vhost"]
 
-REVOKED = [revocation_envelope(UserRevoked("7", 1)), revocation_envelope(RoomRevoked("chat.a", 2))]
+REVOKED = [
+    revocation_envelopes([UserRevoked("7", 1)])[0],
+    revocation_envelopes([RoomRevoked("chat.a", 2)])[0],
+]
 
 
 async def read(log: Log, publish: Callable[[], Any], publisher: str) -> None:

@@ -22,7 +22,7 @@ from roomline.core.codes import Disconnect, ErrorCode, Unsubscribed
 from roomline.sqlitelog import CONTROL_SUFFIX, PUBLISHER, SqliteLog
 from roomline.testing import LiveGateway
 from roomline.tokens import Grants, Keyring, sign_connection, sign_room
-from roomline.wire import Revocation, RoomRevoked, UserRevoked, revocation_envelope
+from roomline.wire import Revocation, RoomRevoked, UserRevoked, revocation_envelopes
 
 from tests.support.until import until
 
@@ -70,7 +70,7 @@ class Issuer:
         self.generation += 1
         log = SqliteLog(gateway.broker.removeprefix("embedded:") + CONTROL_SUFFIX)
         try:
-            envelope = revocation_envelope(revocation(subject, self.generation))
+            envelope = revocation_envelopes([revocation(subject, self.generation)])[0]
             log.append([envelope._replace(publisher=PUBLISHER)])
         finally:
             log.close()

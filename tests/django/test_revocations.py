@@ -38,7 +38,7 @@ from roomline.wire import (
     RoomRevoked,
     UserRevoked,
     body_of,
-    revocation_of,
+    revocations_of,
 )
 
 from tests.django.people.models import Courier, Person
@@ -53,9 +53,9 @@ class Told:
         self.revocations: list[UserRevoked | RoomRevoked] = []
 
     def publish(self, envelope: Envelope, timeout: float) -> None:
-        revocation = revocation_of(envelope)
-        assert revocation.generation == Generation.current(), "it was begun before it is told"
-        self.revocations.append(revocation)
+        for revocation in revocations_of(envelope):
+            assert revocation.generation == Generation.current(), "it was begun before it is told"
+            self.revocations.append(revocation)
 
     def disconnect(self) -> None:
         """There is nothing to close."""
@@ -329,9 +329,9 @@ def test_what_is_no_revocation_is_refused_by_the_relay(told: Told, roomline: Any
         envelope = Envelope("control.user", body_of(body), message_id=uuid.uuid4().hex, time=1)
         OutboxMessage.of(envelope).save()
 
-    typed(user="no id")
+    typed(users=["no id"])
     revoke_user("7")
-    typed(user="7", generation=0)
+    typed(users=["7"], generation=0)
     assert relay_outbox() == 2
     assert told.subjects == ["7", "7"], "a generation that was typed does not count"
     assert "generation" in OutboxMessage.objects.get(refused=True).error
@@ -364,11 +364,12 @@ def test_one_that_fails_keeps_none_of_the_others(
     tried: list[str] = []
 
     def send(envelope: Envelope, timeout: float) -> None:
-        tried.append(json.loads(envelope.body)["user"])
+        tried.extend(json.loads(envelope.body)["users"])
         if len(tried) == 1:
             raise BrokerUnavailable("just now")
 
     monkeypatch.setattr("django_roomline.revocations.send", send)
+    monkeypatch.setattr("roomline.wire.USERS_PER_REVOCATION", 1)
     group = Group.objects.create(name="g")
     users = [User.objects.create(username=str(number)) for number in range(3)]
     group.user_set.add(*users)
@@ -376,6 +377,55 @@ def test_one_that_fails_keeps_none_of_the_others(
     group.user_set.clear()
     assert sorted(tried) == sorted(str(user.pk) for user in users)
     assert "1 of 3 revocations were not published" in caplog.text
+
+
+@pytest.mark.parametrize("outbox", [False, True])
+def test_a_group_of_thousands_is_few_publications(
+    told: Told, roomline: Any, monkeypatch: pytest.MonkeyPatch, outbox: bool
+) -> None:
+    roomline(OUTBOX=outbox)
+    group = Group.objects.create(name="g")
+    users = User.objects.bulk_create(User(username=str(number)) for number in range(2_000))
+    group.user_set.add(*users)
+    publish_one, published = told.publish, []
+
+    def publish(envelope: Envelope, timeout: float) -> None:
+        published.append(envelope)
+        publish_one(envelope, timeout)
+
+    monkeypatch.setattr(told, "publish", publish)
+    group.delete()
+    if outbox:
+        relay_outbox()
+    assert set(told.subjects) == {str(user.pk) for user in users}
+    assert (len(told.subjects), len(published)) == (2_000, 4)
+
+
+def test_in_the_outbox_revocations_go_before_what_else_waits(told: Told, roomline: Any) -> None:
+    roomline(OUTBOX=True)
+    for number in range(3):
+        publish("chat.a", number)
+    revoke_user("7")
+    revoke_room("chat.a")
+    order = OutboxMessage.objects.order_by("-urgent", "id").values_list("room", flat=True)
+    assert list(order) == ["control.user", "control.room", *["chat.a"] * 3]
+    sent: list[str] = []
+    with replaced_by(Sent(sent)):
+        relay_outbox()
+    assert sent == list(order)
+
+
+class Sent:
+    """A publisher that remembers rooms."""
+
+    def __init__(self, rooms: list[str]) -> None:
+        self._rooms = rooms
+
+    def publish(self, envelope: Envelope, timeout: float) -> None:
+        self._rooms.append(envelope.room)
+
+    def disconnect(self) -> None:
+        """There is nothing to close."""
 
 
 def test_no_generation_begins_in_a_transaction_that_may_end_otherwise(told: Told) -> None:
@@ -509,8 +559,7 @@ def test_on_the_embedded_log_it_goes_to_a_file_of_its_own(
     log = SqliteLog(f"{path}{CONTROL_SUFFIX}")
     [(_, envelope)] = log.read(0, 10)
     log.close()
-    assert revocation_of(envelope) == UserRevoked("7", Generation.current())
-    assert json.loads(envelope.body)["user"] == "7"
+    assert revocations_of(envelope) == [UserRevoked("7", Generation.current())]
 
 
 def now() -> float:

@@ -15,7 +15,7 @@ from roomline.core.policy import Namespace, Policy, Rule
 from roomline.node import Node
 from roomline.sqlitelog import CONTROL_SUFFIX, PUBLISHER, SqliteLog
 from roomline.tokens import Grants, sign_connection, sign_room
-from roomline.wire import Envelope, Revocation, RoomRevoked, UserRevoked, revocation_envelope
+from roomline.wire import Envelope, Revocation, RoomRevoked, UserRevoked, revocation_envelopes
 
 from tests.node.test_node import KEYS, Browser, until
 
@@ -64,7 +64,7 @@ async def node(path: Path) -> AsyncIterator[Node]:
 def revoke(path: Path, *revocations: Revocation, publisher: str | None = PUBLISHER) -> None:
     """As Django does it."""
     log = SqliteLog(f"{path}{CONTROL_SUFFIX}")
-    log.append([revocation_envelope(each)._replace(publisher=publisher) for each in revocations])
+    log.append([each._replace(publisher=publisher) for each in revocation_envelopes(revocations)])
     log.close()
 
 
@@ -112,7 +112,7 @@ async def test_the_push_comes_before_any_refusal_that_it_explains(node: Node) ->
     """A command of the same turn of the loop in which the revocation was read."""
     browser = await Browser(node).connect(token=token(4, "7", "club.a"))
     await browser.ask("subscribe", room="club.a")
-    envelope = revocation_envelope(RoomRevoked("club.a", 5))._replace(publisher=PUBLISHER)
+    envelope = revocation_envelopes([RoomRevoked("club.a", 5)])[0]._replace(publisher=PUBLISHER)
     node.control.deliver(0, 0, envelope)
     refused = await browser.ask("publish", room="club.a", data=1)
     assert refused["code"] == "token_revoked"
@@ -227,7 +227,7 @@ async def test_before_revocations_are_read_nobody_is_let_in(path: Path) -> None:
     await asyncio.sleep(0.05)
     assert browser.link.received == []
     control.listener.deliver(
-        0, 1, revocation_envelope(UserRevoked("7", 5))._replace(publisher=PUBLISHER)
+        0, 1, revocation_envelopes([UserRevoked("7", 5)])[0]._replace(publisher=PUBLISHER)
     )
     control.listener.caught_up()
     await until(lambda: browser.link.received)
@@ -264,7 +264,7 @@ async def test_another_control_log_makes_nothing_be_forgotten(path: Path) -> Non
     node = make_node(path, control, waiting_timeout=30)
     await node.start()
     control.listener.deliver(
-        0, 1, revocation_envelope(UserRevoked("7", 5))._replace(publisher=PUBLISHER)
+        0, 1, revocation_envelopes([UserRevoked("7", 5)])[0]._replace(publisher=PUBLISHER)
     )
     control.listener.caught_up()
     await until(lambda: node.ready)

@@ -18,7 +18,7 @@ from roomline.node import Node
 from roomline.proxy import HeldSettings, Keeper, Proxy, ProxySettings, RoomEvents
 from roomline.sqlitelog import CONTROL_SUFFIX, PUBLISHER, SqliteLog
 from roomline.transport import Endpoint, TransportSettings, own_origin, server_limits
-from roomline.wire import Envelope, Revocation, body_of, revocation_envelope
+from roomline.wire import Envelope, Revocation, body_of, revocation_envelopes
 from tornado.netutil import bind_sockets
 from tornado.routing import AnyMatches
 from tornado.routing import Rule as Route
@@ -136,7 +136,7 @@ class Front:
     def revoke(self, revocation: Revocation) -> None:
         """Tell the node, as Django does."""
         log = SqliteLog(f"{self.log}{CONTROL_SUFFIX}")
-        log.append([revocation_envelope(revocation)._replace(publisher=PUBLISHER)])
+        log.append([revocation_envelopes([revocation])[0]._replace(publisher=PUBLISHER)])
         log.close()
 
     async def drain(self, seconds: float) -> None:

@@ -5,6 +5,7 @@ from typing import Self
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from roomline.wire import (
+    CONTROL_NAMESPACE,
     KINDS,
     MAX_KEY_LENGTH,
     MAX_ROOM_BYTES,
@@ -12,12 +13,14 @@ from roomline.wire import (
     Envelope,
     Kind,
     Sender,
+    namespace_of,
     shorten,
 )
 
 
 class OutboxMessage(models.Model):
-    """One publication, whole. The relay publishes rows in the order of their ids.
+    """One publication, whole. The relay publishes rows in the order of their ids, and those that
+    are `urgent` before the others: revocations, which are in a log of their own.
 
     Rows of one transaction have rising ids, and so have rows of transactions of which one began
     after the other had ended.
@@ -41,6 +44,7 @@ class OutboxMessage(models.Model):
     refused = models.BooleanField(
         _("refused"), default=False, help_text=_("The broker will not take it: see the error.")
     )
+    urgent = models.BooleanField(_("urgent"), default=False, db_default=False)
     error = models.TextField(
         _("error"), blank=True, default="", help_text=_("What the broker has said last.")
     )
@@ -49,7 +53,9 @@ class OutboxMessage(models.Model):
         verbose_name = _("outbox message")
         verbose_name_plural = _("outbox messages")
         ordering = ("id",)
-        indexes = (models.Index(fields=("refused", "id"), name="roomline_outbox_waiting"),)
+        indexes = (
+            models.Index(fields=("refused", "-urgent", "id"), name="roomline_outbox_waiting"),
+        )
 
     def __str__(self) -> str:
         return f"{self.room} {self.message_id}"
@@ -67,6 +73,7 @@ class OutboxMessage(models.Model):
             sender_id=sender.id,
             sender_name=sender.name,
             time=envelope.time,
+            urgent=namespace_of(envelope.room) == CONTROL_NAMESPACE,
         )
 
     def envelope(self) -> Envelope:
