@@ -1,5 +1,6 @@
 """What a page must know to use the client: for the template tag, and as JSON."""
 
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, JsonResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
@@ -21,6 +22,7 @@ def page_config() -> dict[str, object]:
     return config
 
 
+@login_not_required  # pages of guests need it, too
 @require_safe
 def config(request: HttpRequest) -> JsonResponse:
     """The same for pages that no template of this project makes. There is no secret in it."""

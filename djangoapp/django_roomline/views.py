@@ -5,8 +5,11 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from django.contrib import auth
+from django.contrib.auth import get_user, get_user_model
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.functional import SimpleLazyObject
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from roomline.tokens import sign_connection, sign_room
@@ -37,14 +40,27 @@ def visitor_view(view: View) -> View:
         # Before the user and their rights: what is read of them too early then has a generation
         # that is too old, and no token outlives what it was made from.
         generation = Generation.current()
-        if hasattr(request, "_cached_user"):  # somebody has looked at the user before
-            request.user = request._cached_user = auth.get_user(request)
+        _read_user_anew(request)
         visitor = visitor_of(request)
         if visitor is None:
             return refusal(401, "login_required", "log in first")
         return view(request, visitor, generation, **kwargs)
 
-    return guarded
+    return login_not_required(guarded)  # who may have a token is decided here
+
+
+def _read_user_anew(request: HttpRequest) -> None:
+    """Whoever was authenticated before, by the session or by whatever else has set ``user``, as
+    the database has them now. A user whom nobody has looked at is read when they are needed."""
+    user, model = request.user, get_user_model()
+    of_session = getattr(request, "_cached_user", None)
+    if of_session is None and type(user) is SimpleLazyObject:
+        return
+    if user == of_session:
+        request.user = request._cached_user = get_user(request)
+    elif isinstance(user, model):
+        found = model._default_manager.filter(pk=user.pk).first()
+        request.user = found if found is not None and found.is_active else AnonymousUser()
 
 
 @visitor_view

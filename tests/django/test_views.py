@@ -4,8 +4,9 @@ import time
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import connection
-from django.test import Client
+from django.test import Client, modify_settings
 from django.test.utils import CaptureQueriesContext
 from django_roomline import conf
 from django_roomline.models import Audience, Room
@@ -153,3 +154,56 @@ def test_a_malformed_room_is_said(client: Client, db: None, query: str) -> None:
     response = client.get(ROOM_TOKEN + query)
     assert response.status_code == 400
     assert response.json()["code"] == "room_invalid"
+
+
+# Whoever else says who the user is.
+
+
+class Bearer:
+    """Middleware that looks at the session's user first, and then knows somebody by a header."""
+
+    def __init__(self, get_response: Any) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        name = request.headers.get("X-Known-As")
+        if name is not None and str(request.user) != name:
+            request.user = get_user_model().objects.get(username=name)
+            if request.headers.get("X-Meanwhile") == "inactive":
+                get_user_model().objects.filter(username=name).update(is_active=False)
+        return self._get_response(request)
+
+
+@modify_settings(MIDDLEWARE={"append": "tests.django.test_views.Bearer"})
+@pytest.mark.parametrize("session", [None, "member"])
+def test_who_is_known_by_other_means_than_the_session_is_who_the_token_is_for(
+    client: Client, rooms: None, users: dict[str, Any], session: str | None
+) -> None:
+    """An API's user, or the one whose place an admin takes."""
+    if session is not None:
+        client.force_login(users[session])
+    claims = connection_claims(client.get(TOKEN, headers={"X-Known-As": "sue"}))
+    assert claims.user_id == str(users["staff"].pk)
+    assert "chat.staff" in claims.grants.write
+    room = {"room": "chat.staff"}
+    assert room_claims(client.get(ROOM_TOKEN, room, headers={"X-Known-As": "sue"})).write
+
+
+@modify_settings(MIDDLEWARE={"append": "tests.django.test_views.Bearer"})
+def test_who_is_known_is_read_anew(
+    client: Client, rooms: None, users: dict[str, Any], roomline: Any
+) -> None:
+    roomline(GUESTS=False)
+    headers = {"X-Known-As": "sue", "X-Meanwhile": "inactive"}
+    assert client.get(TOKEN, headers=headers).status_code == 401
+
+
+@modify_settings(MIDDLEWARE={"append": "django.contrib.auth.middleware.LoginRequiredMiddleware"})
+def test_a_site_for_users_only_leaves_the_decision_to_these_views(
+    client: Client, rooms: None, roomline: Any
+) -> None:
+    assert connection_claims(client.get(TOKEN)).user_id.startswith("guest-")
+    assert client.get("/roomline/config").status_code == 200
+    roomline(GUESTS=False)
+    refused = client.get(TOKEN)
+    assert (refused.status_code, refused.json()["code"]) == (401, "login_required")
