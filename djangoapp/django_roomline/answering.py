@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404
 from roomline.requests import FAILED, Answer, error_answer
 from roomline.requests import Request as Wired
 from roomline.wire import InvalidData, Sender, body_of
@@ -35,6 +36,10 @@ def answer(handler: Handler | None, wired: Wired, attempt: int) -> Answer:
         return error_answer("request_failed", refused.reason, refused.code)
     except PermissionDenied as denied:
         return error_answer("forbidden", str(denied) or "this is not for you")
+    except Http404:  # whose words are for developers
+        return error_answer("request_failed", "what this is about is not there", "not_found")
+    except ValidationError as invalid:
+        return error_answer("request_failed", " ".join(invalid.messages), "invalid")
     try:
         return Answer(body_of(returned))
     except InvalidData:

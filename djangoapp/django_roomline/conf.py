@@ -48,6 +48,7 @@ class Settings:
     guests: bool
     publish_timeout: float
     outbox: bool
+    publish_in_tests: bool
     archive: Archive | None
     events: Mapping[str, tuple[str, ...]]
     gateway_users: frozenset[str]
@@ -163,6 +164,13 @@ FIELDS: Final[Mapping[str, Field]] = {
         "True or False: whether publish() writes to the transactional outbox, from where"
         " roomline_relay publishes, unless a call says otherwise.",
     ),
+    "PUBLISH_IN_TESTS": Field(
+        "roomline.E022",
+        conf_values.switch,
+        False,
+        "True or False: whether publications reach the broker also in Django's test environment,"
+        " where they are checked and go nowhere otherwise.",
+    ),
     "ARCHIVE": Field(
         "roomline.E014",
         conf_values.archive,
@@ -258,6 +266,7 @@ def current() -> Settings:
         guests=values["GUESTS"],
         publish_timeout=values["PUBLISH_TIMEOUT"],
         outbox=values["OUTBOX"],
+        publish_in_tests=values["PUBLISH_IN_TESTS"],
         archive=values["ARCHIVE"],
         events=values["EVENTS"],
         gateway_users=values["GATEWAY_USERS"],

@@ -190,8 +190,11 @@ def _send(event: Event, publications: Sequence[Publication]) -> None:
     for number, (room, body) in enumerate(publications):
         now = monotonic()
         resting, until = _rest
-        if (resting is publisher and now < until) or (number and now > deadline):
-            dropped[event.name] += len(publications) - number
+        if resting is publisher and now < until:
+            _drop(event, len(publications) - number, "the broker has failed just before")
+            return
+        if number and now > deadline:
+            _drop(event, len(publications) - number, "the others have taken all the time there is")
             return
         try:
             publish(room, body, event.kind, on_commit=False)
@@ -202,12 +205,13 @@ def _send(event: Event, publications: Sequence[Publication]) -> None:
                 _rest = publisher, monotonic() + REST_SECONDS
 
 
-def _drop(event: Event, count: int, error: Exception) -> None:
+def _drop(event: Event, count: int, reason: Exception | str) -> None:
     dropped[event.name] += count
     _logger.warning(
-        "event %s was not published (%d so far): %s",
+        "event %s was not published %d times (%d so far): %s",
         event.name,
+        count,
         dropped[event.name],
-        error,
-        exc_info=None if isinstance(error, PublishError) else error,
+        reason,
+        exc_info=None if isinstance(reason, PublishError | str) else reason,
     )

@@ -128,8 +128,15 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+class _NotFollowed(urllib.request.HTTPRedirectHandler):
+    """Takes a redirect for an answer: where it leads is not the program that is asked."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
 # The servers are on this machine: no proxy that the environment may name.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NotFollowed)
 
 
 def _get(url: str) -> tuple[int, str]:

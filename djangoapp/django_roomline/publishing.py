@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict
 
 from asgiref.sync import sync_to_async
+from django.core import mail
 from django.db import DEFAULT_DB_ALIAS
 from roomline.wire import (
     CONTROL_NAMESPACE,
@@ -189,16 +190,35 @@ def replaced_by(publisher: Publisher) -> Iterator[None]:
 
 _replacement: Publisher | None = None
 
+
+class _Nowhere:
+    """What tests publish, as what they mail, goes nowhere by itself. A revocation that left a
+    test's database would shut out real users, whose ids are the same."""
+
+    def publish(self, envelope: Envelope, timeout: float) -> None:
+        """It was checked."""
+
+    def disconnect(self) -> None:
+        """There is no connection to close."""
+
+
+_nowhere = _Nowhere()
+
 # A fork makes its own. It keeps its parent's as well, unused, so that nothing there is closed:
 # SQLite does not take that from another process, and RabbitMQ would hear a goodbye.
 _publishers: dict[tuple[str, int], Publisher] = {}
 
 
 def current_publisher() -> Publisher:
-    """What this process publishes through now; it connects when it is used."""
+    """What this process publishes through now; it connects when it is used.
+
+    Django's test environment is known by the outbox that its mail has there.
+    """
     if _replacement is not None:
         return _replacement
     settings = conf.current()
+    if hasattr(mail, "outbox") and not settings.publish_in_tests:
+        return _nowhere
     mine = settings.broker, os.getpid()
     # No lock, which a fork could find locked for ever: of two threads that come first, one wins.
     return _publishers.get(mine) or _publishers.setdefault(mine, _made(settings))

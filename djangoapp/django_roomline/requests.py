@@ -89,8 +89,9 @@ def handles(
 
     It gets a `Request` and returns what clients get, any data that JSON can carry. It runs in a
     worker (``manage.py roomline_worker``) with the database as in a view. `RequestRefused` and
-    Django's ``PermissionDenied`` refuse; any other exception is a defect: it is logged, tried again
-    twice, and answered with an error that tells clients nothing of it.
+    Django's ``PermissionDenied``, ``Http404`` and ``ValidationError`` refuse; any other exception
+    is a defect: it is logged, tried again twice, and answered with an error that tells clients
+    nothing of it.
 
     With `permission` (``"app_label.codename"``) the user must have it; with `authenticated`, the
     default, there must be a user who is active. After `timeout` seconds the client gets an error;

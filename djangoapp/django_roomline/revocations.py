@@ -228,10 +228,14 @@ def _user_deleted(instance: Any, using: str, **_: Any) -> None:
 def _logged_out(user: Any, request: HttpRequest | None, **_: Any) -> None:
     if user is None or user.pk is None:
         return
-    # Django sends this before it flushes the session, with which a new token could still be had.
-    if request is not None and request.session.session_key:
-        request.session.delete(request.session.session_key)
-        if hasattr(request.session, "get_model_class"):
+    # Whoever was known by other means, by a token of an API say, has no session, or there is
+    # somebody else's beside it.
+    session = getattr(request, "session", None)
+    own = user._meta.pk.value_to_string(user)
+    if session is not None and session.session_key and session.get(SESSION_KEY) == own:
+        # Django sends this before it flushes the session, with which a new token could be had.
+        session.delete(session.session_key)
+        if hasattr(session, "get_model_class"):
             return  # it was a row, and its end was told of
     revoke_user(user)
 

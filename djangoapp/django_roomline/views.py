@@ -54,10 +54,10 @@ def _read_user_anew(request: HttpRequest) -> None:
     the database has them now. A user whom nobody has looked at is read when they are needed."""
     user, model = request.user, get_user_model()
     of_session = getattr(request, "_cached_user", None)
-    if of_session is None and type(user) is SimpleLazyObject:
+    if of_session is None and isinstance(user, SimpleLazyObject):
         return
     if user == of_session:
-        request.user = request._cached_user = get_user(request)
+        request.user = request._cached_user = get_user(request)  # type: ignore[attr-defined]
     elif isinstance(user, model):
         found = model._default_manager.filter(pk=user.pk).first()
         request.user = found if found is not None and found.is_active else AnonymousUser()

@@ -1,6 +1,7 @@
 """`roomline.client.Client` and `Subscription`, against a gateway that misbehaves on command."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -226,6 +227,32 @@ async def test_the_blocking_client_says_what_was_not_confirmed(gateway: Scripted
 
     with pytest.raises(NoAnswer, match="key-of-the-second-one"):
         await asyncio.to_thread(publish)
+
+
+async def test_the_blocking_client_may_be_given_tokens_by_what_blocks(gateway: Scripted) -> None:
+    """An ORM refuses a thread in which an event loop runs, and HTTP would hold up the client."""
+    loops: list[bool] = []
+
+    def token() -> str:
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            loops.append(True)
+        loops.append(False)
+        return "t-1"
+
+    async def another() -> str:
+        return "t-2"
+
+    def talk() -> None:
+        with BlockingClient(gateway.address, token=token, **FAST) as client:
+            client.subscribe(ROOM, token=token)
+            client.subscribe("chat.other", token=another)
+
+    await asyncio.to_thread(talk)
+    assert loops
+    assert not any(loops)
+    tokens = [command.get("token") for command in gateway.received("subscribe")]
+    assert tokens == ["t-1", "t-2"]
 
 
 async def test_a_room_is_left_whatever_the_connection_does(gateway: Scripted) -> None:

@@ -54,4 +54,5 @@ ROOMLINE = {
     "KEYS": {"test": "t" * 32},
     "ENDPOINTS": ["http://127.0.0.1:8001/roomline"],
     "GUESTS": True,
+    "PUBLISH_IN_TESTS": True,
 }

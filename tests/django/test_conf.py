@@ -119,6 +119,7 @@ def test_check_ids_stay_what_they_are() -> None:
         "GUESTS": "roomline.E007",
         "PUBLISH_TIMEOUT": "roomline.E008",
         "OUTBOX": "roomline.E012",
+        "PUBLISH_IN_TESTS": "roomline.E022",
         "ARCHIVE": "roomline.E014",
         "EVENTS": "roomline.E015",
         "GATEWAY_USERS": "roomline.E016",

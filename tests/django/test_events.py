@@ -444,8 +444,9 @@ def test_a_broker_that_is_away_is_not_waited_for_again(
         assert len(refused.to(ADMIN_LOG)) == 1
     assert Room.objects.count() == 3
     said = [record for record in caplog.records if record.name == "django_roomline"]
-    assert [(record.levelno, record.exc_info) for record in said] == [(logging.WARNING, None)]
-    assert "it is away" in caplog.text
+    assert [(record.levelno, record.exc_info) for record in said] == [(logging.WARNING, None)] * 2
+    assert "it is away" in said[0].getMessage()
+    assert "the broker has failed just before" in said[1].getMessage()
 
 
 @pytest.mark.parametrize("error", [PublishReturned("no log"), PublishRejected("not permitted")])
@@ -469,7 +470,10 @@ def test_a_room_that_is_refused_holds_up_no_other(
 
 
 def test_many_events_take_no_longer_than_one_may(
-    users: dict[str, Any], roomline: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    users: dict[str, Any],
+    roomline: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     roomline(PUBLISH_TIMEOUT=5)
     now = 0.0
@@ -487,6 +491,7 @@ def test_many_events_take_no_longer_than_one_may(
             LogEntry.objects.bulk_create([_entry(users["staff"], f"{n}") for n in range(10)])
     assert len(recorded.publications) == 3
     assert events.dropped["admin_log"] == 7
+    assert "event admin_log was not published 7 times" in caplog.text
 
 
 def test_with_the_outbox_an_event_is_a_row_of_the_same_transaction(

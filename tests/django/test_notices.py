@@ -7,9 +7,10 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.contrib.admin import AdminSite
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
-from django.test import Client
+from django.test import Client, RequestFactory
 from django_roomline import (
     BrokerUnavailable,
     PublishRejected,
@@ -17,6 +18,8 @@ from django_roomline import (
     PublishUnconfirmed,
 )
 from django_roomline.admin.notice_form import MAX_ROOMS
+from django_roomline.admin.notices import NoticeAdmin
+from django_roomline.admin.rooms import RoomAdmin
 from django_roomline.models import EVERYBODY, MAX_NOTICE, Notice, OutboxMessage, Room
 from django_roomline.notices import AlreadySent, send_notice
 from django_roomline.testing import Recording, recording
@@ -285,3 +288,13 @@ def test_rooms_are_selected_in_their_list(client: Client, sue: User, published: 
     assert client.get(f"{ADD}?rooms=1,x,,%00,{'9' * 30}").status_code == 200
     sue.user_permissions.remove(Permission.objects.get(codename="send_notice"))
     assert b"compose_notice" not in client.get(ROOMS).content
+
+
+def test_a_site_without_notices_does_not_offer_them(sue: User) -> None:
+    site = AdminSite(name="own")
+    site.register(Room, RoomAdmin)
+    request = RequestFactory().get("/own/")
+    request.user = sue
+    assert "compose_notice" not in site.get_model_admin(Room).get_actions(request)
+    site.register(Notice, NoticeAdmin)
+    assert "compose_notice" in site.get_model_admin(Room).get_actions(request)

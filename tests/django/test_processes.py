@@ -141,6 +141,29 @@ def test_waiting_for_an_answer(tmp_path: Path) -> None:
             programs.wait_until_answering("files", url + "no", lambda status: status == 200, 0.2)
 
 
+def test_a_redirect_is_an_answer_wherever_it_leads(tmp_path: Path) -> None:
+    elsewhere = (
+        "import http.server as s\n"
+        "class Away(s.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        self.send_response(302)\n"
+        "        self.send_header('Location', 'https://login.invalid/')\n"
+        "        self.end_headers()\n"
+        "    def log_message(self, *_): pass\n"
+        "server = s.HTTPServer(('127.0.0.1', 0), Away)\n"
+        f"open({str(tmp_path / 'port')!r}, 'w').write(str(server.server_port) + '\\n')\n"
+        "server.serve_forever()\n"
+    )
+    with Programs() as programs:
+        programs.start("away", [sys.executable, "-c", elsewhere], os.environ)
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "port").is_file() or not (tmp_path / "port").read_text().strip():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        url = f"http://127.0.0.1:{(tmp_path / 'port').read_text().strip()}/"
+        programs.wait_until_answering("away", url, lambda status: status == 302, 5)
+
+
 def test_waiting_for_one_that_has_ended() -> None:
     with Programs() as programs:
         programs.start("brief", [sys.executable, "-c", ""], os.environ)

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from django.db import transaction
-from django_roomline import BrokerUnavailable, publish
+from django_roomline import BrokerUnavailable, conf, publish
 from django_roomline.publishing import PRINCIPAL, disconnect
-from roomline.sqlitelog import SqliteLog
+from django_roomline.revocations import revoke_user
+from django_roomline.testing import recording
+from roomline.sqlitelog import CONTROL_SUFFIX, SqliteLog
 from roomline.wire import (
     MAX_BODY_BYTES,
     MAX_KEY_LENGTH,
@@ -212,3 +214,20 @@ def test_the_setting_may_change(entries: Entries, tmp_path: Path, roomline: Any)
     other = SqliteLog(tmp_path / "other.sqlite3")
     assert [envelope.body for _, envelope in other.read(0, 9)] == [b"2"]
     other.close()
+
+
+def test_what_tests_publish_goes_nowhere_unless_the_project_wants_it(
+    entries: Entries, roomline: Callable[..., None]
+) -> None:
+    publish("chat.a", 1)
+    roomline(PUBLISH_IN_TESTS=False)
+    publish("chat.a", 2)
+    revoke_user("7")
+    disconnect()
+    with pytest.raises(InvalidName):
+        publish("no room", 3)
+    with recording() as recorded:
+        publish("chat.a", 4)
+    assert recorded.to("chat.a") == [4]
+    assert [entry.body for entry in entries()] == [b"1"]
+    assert not Path(f"{conf.current().embedded_path}{CONTROL_SUFFIX}").exists()

@@ -5,9 +5,10 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied, ValidationError
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.http import Http404
 from django_roomline import requests
 from django_roomline.answering import answer
 from django_roomline.requests import Handler, Request, RequestRefused, discover, handler_of, handles
@@ -114,6 +115,25 @@ def test_words_of_a_denial_are_told() -> None:
         raise PermissionDenied("not on Sundays")
 
     assert told(None, deny, authenticated=False) == error_answer("forbidden", "not on Sundays")
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (
+            Http404("No Order matches the given query."),
+            ("what this is about is not there", "not_found"),
+        ),
+        (ValidationError(["Too many.", "Too late."]), ("Too many. Too late.", "invalid")),
+        (ValidationError({"amount": ["Too many."]}), ("Too many.", "invalid")),
+    ],
+)
+def test_what_a_client_has_wrong_is_no_defect(raised: Exception, said: tuple[str, str]) -> None:
+    def refuse(request: Request) -> Any:
+        raise raised
+
+    expected = error_answer("request_failed", *said)
+    assert told(None, refuse, authenticated=False) == expected
 
 
 def test_an_unknown_name() -> None:

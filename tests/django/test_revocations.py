@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Group, User
+from django.contrib.auth.signals import user_logged_out
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.models.signals import post_delete, pre_delete
-from django.test import Client, override_settings
+from django.test import Client, RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_roomline import BrokerUnavailable, conf, publish
@@ -522,6 +523,24 @@ def test_other_sessions_end_without_a_word(told: Told, ann: User, client: Client
     call_command("clearsessions")
     assert not Session.objects.exists()
     assert told.revocations == []
+
+
+@pytest.mark.parametrize("beside", ["nothing", "a guest", "somebody else"])
+def test_who_is_logged_out_of_something_else_than_the_session(
+    told: Told, ann: User, client: Client, beside: str
+) -> None:
+    """Of an API, say, by its own view: what session there is beside it is not theirs."""
+    other = User.objects.create(username="other")
+    request = RequestFactory().post("/api/logout")
+    if beside != "nothing":
+        if beside == "somebody else":
+            client.force_login(other)
+        client.get("/roomline/token")  # a guest's id is in the session
+        request.session = session_of(client)
+        told.revocations.clear()
+    user_logged_out.send(sender=User, request=request, user=ann)
+    assert told.subjects == [str(ann.pk)]
+    assert Session.objects.count() == (beside != "nothing"), "and is left alone"
 
 
 @pytest.mark.parametrize("backend", ["cache", "file", "signed_cookies"])

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from django_roomline.admin.notices import SEND, compose_notice
-from django_roomline.models import Member, Room
+from django_roomline.models import Member, Notice, Room
 
 if TYPE_CHECKING:  # generic for type checkers only
     ModelAdmin = admin.ModelAdmin[Room]
@@ -58,4 +58,4 @@ class RoomAdmin(ModelAdmin):
 
     def has_send_notice_permission(self, request: HttpRequest) -> bool:
         """Whether the action that sends a notice is offered."""
-        return request.user.has_perm(SEND)
+        return self.admin_site.is_registered(Notice) and request.user.has_perm(SEND)

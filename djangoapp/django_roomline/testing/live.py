@@ -46,7 +46,11 @@ class LiveGatewayMixin(Base):
         cls.gateway = LiveGateway(**settings | cls.gateway_settings)
         cls.gateway.start()
         cls.addClassCleanup(cls.gateway.stop)
-        ours = {"BROKER": cls.gateway.broker, "ENDPOINTS": [cls.gateway.url]}
+        ours = {
+            "BROKER": cls.gateway.broker,
+            "ENDPOINTS": [cls.gateway.url],
+            "PUBLISH_IN_TESTS": True,
+        }
         override = override_settings(ROOMLINE={**django_settings.ROOMLINE, **ours})
         override.enable()
         cls.addClassCleanup(override.disable)

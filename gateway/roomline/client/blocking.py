@@ -1,6 +1,7 @@
 """The client for programs without an event loop: each call waits, for a bounded time."""
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Coroutine, Sequence
 from functools import partial
@@ -14,6 +15,18 @@ ANSWER_SECONDS: Final = 30.0
 """How long a call waits for what the gateway has to do with."""
 
 T = TypeVar("T")
+
+
+def _in_a_thread(source: TokenSource) -> TokenSource:
+    """The same, without holding up the client's event loop meanwhile."""
+    if inspect.iscoroutinefunction(source):
+        return source
+
+    async def ask() -> str:
+        given = await asyncio.to_thread(source)
+        return given if isinstance(given, str) else await given
+
+    return ask
 
 
 class BlockingSubscription:
@@ -54,10 +67,13 @@ class BlockingClient:
     """A `Client` behind calls that wait. It runs in a thread of its own while it is connected.
 
     Use it as ``with BlockingClient(url) as client:``, or `connect` and `close` it. `options` are
-    those of `Client`. Its methods may be called from any thread.
+    those of `Client`. Its methods may be called from any thread. Callbacks for tokens may block:
+    plain functions among them are called in threads of their own.
     """
 
     def __init__(self, endpoints: str | Sequence[str], **options: Any) -> None:
+        if (token := options.get("token")) is not None:
+            options["token"] = _in_a_thread(token)
         self._make = partial(Client, endpoints, **options)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -107,7 +123,11 @@ class BlockingClient:
     ) -> BlockingSubscription:
         """See `Client.subscribe`."""
         subscribing = self.client.subscribe(
-            room, since=since, history=history, token=token, within=within
+            room,
+            since=since,
+            history=history,
+            token=None if token is None else _in_a_thread(token),
+            within=within,
         )
         return BlockingSubscription(self, self.run(subscribing, within + ANSWER_SECONDS))
 
