@@ -189,21 +189,25 @@ def test_who_is_known_by_other_means_than_the_session_is_who_the_token_is_for(
     assert room_claims(client.get(ROOM_TOKEN, room, headers={"X-Known-As": "sue"})).write
 
 
-@modify_settings(MIDDLEWARE={"append": "tests.django.test_views.Bearer"})
 def test_who_is_known_is_read_anew(
     client: Client, rooms: None, users: dict[str, Any], roomline: Any
 ) -> None:
     roomline(GUESTS=False)
     headers = {"X-Known-As": "sue", "X-Meanwhile": "inactive"}
-    assert client.get(TOKEN, headers=headers).status_code == 401
+    with modify_settings(MIDDLEWARE={"append": "tests.django.test_views.Bearer"}):
+        assert client.get(TOKEN, headers=headers).status_code == 401
 
 
-@modify_settings(MIDDLEWARE={"append": "django.contrib.auth.middleware.LoginRequiredMiddleware"})
+@pytest.mark.parametrize("guests", [True, False])
 def test_a_site_for_users_only_leaves_the_decision_to_these_views(
-    client: Client, rooms: None, roomline: Any
+    client: Client, rooms: None, roomline: Any, guests: bool
 ) -> None:
-    assert connection_claims(client.get(TOKEN)).user_id.startswith("guest-")
-    assert client.get("/roomline/config").status_code == 200
-    roomline(GUESTS=False)
-    refused = client.get(TOKEN)
-    assert (refused.status_code, refused.json()["code"]) == (401, "login_required")
+    roomline(GUESTS=guests)
+    required = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+    with modify_settings(MIDDLEWARE={"append": required}):
+        answer = client.get(TOKEN)
+        assert client.get("/roomline/config").status_code == 200
+    if guests:
+        assert connection_claims(answer).user_id.startswith("guest-")
+    else:
+        assert (answer.status_code, answer.json()["code"]) == (401, "login_required")

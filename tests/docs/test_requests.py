@@ -42,6 +42,11 @@ from django.db import models
 
 class Order(models.Model):
     status = models.CharField(max_length=20)
+
+    def save(self, **options):
+        if self.pk == 3 and self.status == "cancelled":
+            raise ZeroDivisionError("a defect")
+        super().save(**options)
 """
 USERS = """
 from django.contrib.auth.models import Permission, User
@@ -50,6 +55,7 @@ ann = User.objects.create_user("ann")
 ann.user_permissions.add(Permission.objects.get(codename="change_order"))
 Order.objects.create(status="paid")
 Order.objects.create(status="shipped")
+Order.objects.create(status="paid")
 """
 
 
@@ -133,8 +139,13 @@ def test_requests_moderation_and_the_dead(
             assert room.next().data == {"text": "d***"}
             with pytest.raises(Exception, match=r"rejected: No advertising, please\."):
                 client.publish("talk.all", {"text": "spam"})
-            with pytest.raises(Exception, match="request_failed: this request has failed"):
-                client.request("orders.cancel", {"order": "none"})
+            for order, why in (
+                ("none", "Which order"),
+                (99, "what this is about is not there"),
+                (3, "this request has failed"),
+            ):
+                with pytest.raises(Exception, match=f"request_failed: {why}"):
+                    client.request("orders.cancel", {"order": order})
         listing, putting_back = snippet(PAGE, "requests-dead").text.splitlines()
         deadline = time.monotonic() + 20
         while "orders.cancel" not in (listed := python(tmp_path, *listing.split()[1:])):
@@ -163,7 +174,7 @@ def test_with_the_rights_of_the_page(
         with BlockingClient(gateway.url, token=lambda: connection_token("1")) as client:
             assert client.request("orders.cancel", {"order": 1}) == {"status": "cancelled"}
             with pytest.raises(Exception, match="request_failed"):
-                client.request("orders.cancel", {"order": "none"})
+                client.request("orders.cancel", {"order": 3})
         listing, putting_back = snippet(PAGE, "requests-dead").text.splitlines()
         assert "orders.cancel" in python(tmp_path, *listing.split()[1:])
         assert python(tmp_path, *putting_back.split()[1:]) == "1 put back\n"
