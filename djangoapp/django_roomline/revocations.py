@@ -110,8 +110,13 @@ def connect() -> None:
         post_delete.connect(_session_deleted, sender=session)
     groups = getattr(user_model, "groups", None)
     if groups is not None:
+        group_model = apps.get_model("auth", "Group")
         m2m_changed.connect(_groups_changed, sender=groups.through)
-        pre_delete.connect(_group_deleted, sender=apps.get_model("auth", "Group"))
+        pre_delete.connect(_group_deleted, sender=group_model)
+        m2m_changed.connect(_group_permissions_changed, sender=group_model.permissions.through)
+    permissions = getattr(user_model, "user_permissions", None)
+    if permissions is not None:
+        m2m_changed.connect(_user_permissions_changed, sender=permissions.through)
 
 
 def _family(model: type[Model]) -> list[type[Model]]:
@@ -258,27 +263,58 @@ def _session_deleted(instance: Any, using: str, **_: Any) -> None:
     _revoke_users([user], using)
 
 
-def _groups_changed(
-    instance: Any, action: str, reverse: bool, pk_set: set[Any] | None, using: str, **_: Any
-) -> None:
-    if action not in ("post_remove", "pre_clear"):
-        return
-    if not reverse:
-        ids = [instance.pk]
-    elif pk_set is not None:
-        ids = list(pk_set)
-    else:
-        ids = _users_in(instance, using)
-    _revoke_users(map(str, ids), using)
+def _groups_changed(using: str, **change: Any) -> None:
+    _revoke_keys(_losers(get_user_model(), "groups", using, **change), using)
 
 
 def _group_deleted(instance: Any, using: str, **_: Any) -> None:
-    _revoke_users(map(str, _users_in(instance, using)), using)
+    _revoke_keys(_having(get_user_model(), "groups", [instance.pk], using), using)
 
 
-def _users_in(group: Any, using: str) -> list[Any]:
-    users = get_user_model()._default_manager.using(using)
-    return list(users.filter(groups=group).values_list("pk", flat=True))
+def _user_permissions_changed(using: str, **change: Any) -> None:
+    if _functions_decide():
+        _revoke_keys(_losers(get_user_model(), "user_permissions", using, **change), using)
+
+
+def _group_permissions_changed(using: str, **change: Any) -> None:
+    if _functions_decide():
+        groups = _losers(apps.get_model("auth", "Group"), "permissions", using, **change)
+        _revoke_keys(_having(get_user_model(), "groups", groups, using), using)
+
+
+def _functions_decide() -> bool:
+    """Whether the project's functions do, which may go by whatever they like."""
+    settings = conf.current()
+    return settings.policy is not None or settings.grants is not None
+
+
+def _losers(
+    owner: Any,
+    field: str,
+    using: str,
+    *,
+    instance: Any,
+    action: str,
+    reverse: bool,
+    pk_set: set[Any] | None,
+    **_: Any,
+) -> list[Any]:
+    """The keys of those of the model `owner` who lose something of their `field`."""
+    if action not in ("post_remove", "pre_clear"):
+        return []
+    if not reverse:
+        return [instance.pk]
+    return _having(owner, field, [instance.pk], using) if pk_set is None else list(pk_set)
+
+
+def _having(owner: Any, field: str, keys: Sequence[Any], using: str) -> list[Any]:
+    """The keys of those who have one of these in their `field`."""
+    found = owner._default_manager.using(using).filter(**{f"{field}__in": keys})
+    return list(found.values_list("pk", flat=True).distinct()) if keys else []
+
+
+def _revoke_keys(keys: Iterable[Any], using: str) -> None:
+    _revoke_users(map(str, keys), using)
 
 
 def _room_saved(instance: Room, created: bool, using: str, **_: Any) -> None:
@@ -288,8 +324,7 @@ def _room_saved(instance: Room, created: bool, using: str, **_: Any) -> None:
         revoke_room(renamed, closed=True, using=using)
     if renamed is not None or created:
         # What it decides from now on, the project's functions may have decided otherwise.
-        settings = conf.current()
-        if settings.policy is not None or settings.grants is not None:
+        if _functions_decide():
             revoke_room(instance.name, closed=instance.closed, using=using)
     elif changed and changed != {"closed": True}:  # opening takes nothing away
         revoke_room(instance.name, closed=instance.closed, using=using)

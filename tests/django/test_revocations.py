@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.contrib.auth.signals import user_logged_out
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
@@ -378,6 +378,30 @@ def test_one_that_fails_keeps_none_of_the_others(
     group.user_set.clear()
     assert sorted(tried) == sorted(str(user.pk) for user in users)
     assert "1 of 3 revocations were not published" in caplog.text
+
+
+def test_a_permission_that_is_taken_away(told: Told, ann: User, roomline: Any) -> None:
+    """Where the project's functions decide: they may go by it."""
+    group = Group.objects.create(name="g")
+    ann.groups.add(group)
+    one, other = Permission.objects.all()[:2]
+
+    def take_all_away() -> None:
+        for holder in (ann.user_permissions, group.permissions):
+            holder.add(one, other)
+            holder.remove(one)
+            holder.clear()
+
+    take_all_away()
+    assert told.subjects == []
+    roomline(GRANTS="tests.django.test_revocations.all_orders")
+    take_all_away()
+    assert told.subjects == [str(ann.pk)] * 4
+    one.user_set.add(ann)
+    one.group_set.add(group)
+    one.group_set.clear()
+    one.user_set.remove(ann)
+    assert told.subjects == [str(ann.pk)] * 6
 
 
 @pytest.mark.parametrize("outbox", [False, True])
