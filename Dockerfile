@@ -1,6 +1,6 @@
 # The images of docker-compose.yml: gateway, django (also archiver, relay), proxy.
 # Nothing is built in what is shipped: virtual environments are made in one stage and copied.
-# The version and the commit come from whoever builds: scripts/stack does.
+# The version and the commit come from whoever builds: `make stack` does.
 
 FROM python:3.13-slim AS wheels
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
@@ -64,7 +64,7 @@ LABEL org.opencontainers.image.title="Roomline proxy" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
-COPY proxy/nginx.conf /etc/roomline/nginx.conf
+COPY proxy/nginx.conf proxy/healthy.sh /etc/roomline/
 COPY --from=django /srv/static /srv/static
 USER 10001:10001
 EXPOSE 8080

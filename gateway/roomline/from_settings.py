@@ -62,7 +62,7 @@ def make_broker(settings: Settings) -> Broker:
     # Here, so that nobody without a RabbitMQ pays for its client.
     from roomline.brokers.rabbitmq import RabbitMQBroker
 
-    return _on_rabbitmq(RabbitMQBroker, settings)
+    return on_rabbitmq(RabbitMQBroker, settings)
 
 
 def make_control(settings: Settings) -> Log:
@@ -72,7 +72,7 @@ def make_control(settings: Settings) -> Log:
         return control_log(path)
     from roomline.brokers.rabbitmq import RabbitMQControlLog
 
-    return _on_rabbitmq(RabbitMQControlLog, settings)
+    return on_rabbitmq(RabbitMQControlLog, settings)
 
 
 def make_requests(settings: Settings) -> Requests | None:
@@ -85,7 +85,7 @@ def make_requests(settings: Settings) -> Requests | None:
         return EmbeddedRequests(path + QUEUE_SUFFIX)
     from roomline.brokers.rabbitmq_requests import RabbitMQRequests
 
-    return _on_rabbitmq(partial(RabbitMQRequests, publishers=settings.publishers), settings)
+    return on_rabbitmq(partial(RabbitMQRequests, publishers=settings.publishers), settings)
 
 
 def make_signals(settings: Settings, place: Place) -> Signals:
@@ -97,11 +97,12 @@ def make_signals(settings: Settings, place: Place) -> Signals:
     if settings.cluster_address:
         from roomline.brokers.rabbitmq_signals import RabbitMQSignals
 
-        ways.append(_on_rabbitmq(RabbitMQSignals, settings))
+        ways.append(on_rabbitmq(RabbitMQSignals, settings))
     return AllSignals(ways)
 
 
-def _on_rabbitmq(make: "Callable[[RabbitMQSettings], T]", settings: Settings) -> T:
+def on_rabbitmq(make: "Callable[[RabbitMQSettings], T]", settings: Settings) -> T:
+    """What is made for the RabbitMQ that the settings name. Raises `BrokerError`."""
     from roomline.brokers.rabbitmq_settings import InvalidSetting
 
     try:

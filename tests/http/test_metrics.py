@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 from roomline.broker import PublishUnconfirmed
@@ -11,6 +12,7 @@ from roomline.brokers.embedded import EmbeddedBroker
 from roomline.core.counters import Histogram
 from roomline.http.metrics import NodeCollector
 from roomline.node import Node
+from roomline.sqlitelog import PUBLISHER
 from roomline.wire import Envelope
 
 from tests.docs.pages import snippet, table
@@ -126,16 +128,22 @@ async def test_the_lag_is_that_of_publications_with_a_time_since_the_node_reads_
 ) -> None:
     api = serve()
     node = api.node
-    node.deliver(0, 1, Envelope("system.notices", b"1", time=1000))  # from before it was there
+
+    def published(room: str, body: bytes, **stated: Any) -> Envelope:
+        return Envelope(room, body, publisher=PUBLISHER, **stated)
+
+    node.deliver(0, 1, published("system.notices", b"1", time=1000))  # from before it was there
     node.caught_up()
     now = int(time.time() * 1000)
-    node.deliver(0, 2, Envelope("system.notices", b"2", message_id="b", time=now - 3000))
-    node.deliver(0, 3, Envelope("system.notices", b"2", message_id="b", time=now - 3000))
-    node.deliver(0, 4, Envelope("system.notices", b"3"))
-    node.deliver(0, 5, Envelope("nowhere.at.all", b"4", time=now - 3000))
-    node.deliver(0, 6, Envelope("system.notices", b"5", time=now + 60_000))
+    node.deliver(0, 2, published("system.notices", b"2", message_id="b", time=now - 3000))
+    node.deliver(0, 3, published("system.notices", b"2", message_id="b", time=now - 3000))
+    node.deliver(0, 4, published("system.notices", b"3"))
+    node.deliver(0, 5, published("nowhere.at.all", b"4", time=now - 3000))
+    node.deliver(0, 6, published("system.notices", b"5", time=now + 60_000))
+    # Typed by hand: whatever it says.
+    node.deliver(0, 7, Envelope("system.notices", b"5", publisher="ops", time=1000))
     node.cut_off("as a test wants it")
-    node.deliver(0, 7, Envelope("system.notices", b"6", time=now - 90_000))
+    node.deliver(0, 8, published("system.notices", b"6", time=now - 90_000))
     said = await samples(api)
     counts = {
         name: value

@@ -1,5 +1,6 @@
 """The inspector's page in a real browser: two nodes, three transports, wide and on a phone."""
 
+import asyncio
 import os
 import secrets
 from pathlib import Path
@@ -184,6 +185,8 @@ async def test_an_operator_looks_and_acts(gateways: Gateways, embedded: str) -> 
             told = await clients.evaluate("(name) => window.told[name].at(-1)", transport)
             assert told["data"] == {"text": "back in five minutes"}
             assert told["sender"] == {"id": "ann", "name": "ann"}
+        await asyncio.sleep(2)  # the page is written anew each second
+        await look.expect_text("#done", "The notice is sent.")
 
         # The token stays in the tab, and in no address.
         await page.reload()

@@ -1,6 +1,8 @@
 """rabbitmq/definitions.json and its passwords: each user can do its work, and nothing beside it."""
 
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,11 @@ from roomline.requests import (
 )
 from roomline.wire import CONTROL_STREAM, ROOMS_EXCHANGE, ROOMS_STREAM
 
+from tests.docs.walkthrough import clean_environment
 from tests.support.definitions import (
     ENVIRONMENT,
     FOLDER,
+    NAMESPACES,
     PASSWORDS,
     Defined,
     defined,
@@ -33,6 +37,7 @@ from tests.support.definitions import (
 )
 from tests.support.gateway import Gateway
 from tests.support.rabbitmq import free_port
+from tests.support.tokens import connection_token
 
 __all__ = ["defined", "rabbitmq", "rabbitmq_vhost"]
 
@@ -143,7 +148,7 @@ MAY_NOT_PUBLISH = [
 MAY_READ = {
     "gateway": {ROOMS_STREAM, CONTROL_STREAM},
     "django": {ROOMS_STREAM, REQUESTS_QUEUE, DEAD_REQUESTS},
-    "ops": set[str](),
+    "ops": {ROOMS_STREAM},
     "monitor": set[str](),
 }
 
@@ -251,3 +256,40 @@ def test_a_gateway_a_publisher_a_worker_and_an_operator_do_their_work(defined: D
             assert answers == ["done"]
     finally:
         gateway.close()
+
+
+def test_an_operator_publishes_and_follows_from_a_terminal(defined: Defined, tmp_path: Path):
+    """As in the console, and marked like that for everybody else."""
+    gateway = Gateway(defined.url("gateway"), NAMESPACES=NAMESPACES, PUBLISHERS="django")
+    gateway.start()
+    try:
+        with BlockingClient(
+            gateway.url, token=lambda: connection_token("1", read=("chat.lobby",))
+        ) as client:
+            room = client.subscribe("chat.lobby")
+            published = roomline(defined, "publish", "chat.lobby", '"by hand"')
+            assert published.returncode == 0, published.stderr
+            heard = room.next(timeout=10)
+            assert (heard.data, heard.origin) == ("by hand", "operations")
+    finally:
+        gateway.close()
+    refused = roomline(defined, "publish", "admin.log", "1")
+    assert refused.returncode == 1
+    assert "refused for user 'ops'" in refused.stderr
+    followed = roomline(defined, "tail", "--since", "first", "--no-follow", "--json")
+    assert followed.returncode == 0, followed.stderr
+    [line] = [json.loads(line) for line in followed.stdout.splitlines()]
+    assert (line["room"], line["data"], line["publisher"]) == ("chat.lobby", "by hand", "ops")
+
+
+def roomline(defined: Defined, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """What the command says to an operator."""
+    return subprocess.run(
+        [sys.executable, "-m", "roomline", *arguments],
+        env=clean_environment()
+        | {"ROOMLINE_BROKER": defined.url("ops"), "ROOMLINE_NAMESPACES": NAMESPACES},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

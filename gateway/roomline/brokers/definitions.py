@@ -5,7 +5,7 @@
     gateway  publishes into rooms and asks handlers; reads both logs and the answers; tells other
              gateways where it is
     django   publishes into rooms and tells revocations; answers requests; reads the rooms' log
-    ops      publishes into rooms by hand, in the console; not as the admin's log
+    ops      publishes into rooms by hand, not as the admin's log; reads the rooms' log
     monitor  looks at figures
 
 None of them may declare anything, but a gateway its own queues. Nobody has a password
@@ -114,6 +114,7 @@ def users(namespaces: Iterable[str]) -> tuple[User, ...]:
             "ops",
             tags=("management",),
             write=_any(ROOMS_EXCHANGE),
+            read=_any(ROOMS_STREAM),
             keys={ROOMS_EXCHANGE: _keys(name for name in rooms if name != _ADMIN_NAMESPACE)},
         ),
         User("monitor", tags=("monitoring",)),

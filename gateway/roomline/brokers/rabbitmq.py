@@ -5,12 +5,15 @@ and reading has to go on then.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from roomline.broker import Listener, Start
+from roomline.brokers import pikalink
 from roomline.brokers.guarded import Guarded
 from roomline.brokers.links import Channel, count_connection, end
 from roomline.brokers.outgoing import Outgoing
-from roomline.brokers.pikalink import PikaLink, connect
+from roomline.brokers.pikalink import PikaLink
 from roomline.brokers.publisherlink import PublisherLink
 from roomline.brokers.rabbitmq_settings import RabbitMQSettings
 from roomline.brokers.streamreader import StreamReader
@@ -54,7 +57,9 @@ class _StreamLog:
 
     async def _connect(self, purpose: str, tcp_options: dict[str, int] | None = None) -> PikaLink:
         """A connection over which the exchange and the log are known to be there."""
-        link = await connect(self._settings, self._tls, self._topology, purpose, tcp_options)
+        link = await pikalink.connect(
+            self._settings, self._tls, self._topology, purpose, tcp_options
+        )
         count_connection(self.reconnects, purpose)
         return link
 
@@ -65,6 +70,55 @@ class RabbitMQControlLog(_StreamLog):
     def __init__(self, settings: RabbitMQSettings) -> None:
         """Reads the TLS files, if any; raises `InvalidSetting` if they cannot be used."""
         super().__init__(settings, CONTROL_STREAM, control_topology())
+
+
+class RabbitMQPublisher:
+    """Publishes into rooms over a connection of its own, and asks for nothing else: for users who
+    may do no more. Started once."""
+
+    def __init__(
+        self,
+        settings: RabbitMQSettings,
+        connect: Callable[[str], Awaitable[PikaLink]] | None = None,
+    ) -> None:
+        """`connect` makes the connection for a purpose; by default one over which nothing was
+        looked for. Reads the TLS files, if any; raises `InvalidSetting` if they cannot be used."""
+        self._settings = settings
+        tls = settings.tls_context()
+        self._connect = connect or partial(pikalink.connect, settings, tls, ())
+        self._publisher = settings.address.user
+        self._outgoing = Outgoing(
+            max_unconfirmed=settings.max_unconfirmed,
+            max_waiting=settings.max_waiting,
+            timeout=settings.publish_timeout,
+        )
+        self._publishing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin, or raise `BrokerError` if no later attempt can succeed."""
+        link = PublisherLink(
+            self._outgoing,
+            lambda: self._connect("publisher"),
+            _send,
+            max_backoff=self._settings.max_backoff,
+        )
+        self._publishing = asyncio.create_task(link.run())
+        await link.begun
+
+    def publish(self, envelope: Envelope) -> asyncio.Future[None]:
+        """See `Broker.publish`."""
+        return self._outgoing.publish(envelope._replace(publisher=self._publisher))
+
+    def refuse(self) -> None:
+        """Take nothing more."""
+        self._outgoing.close("the broker is closed")
+
+    async def close(self) -> None:
+        """Takes at most the time-out of publishing."""
+        self.refuse()
+        await self._outgoing.drained(self._settings.publish_timeout)
+        await end(self._publishing)
+        self._outgoing.connection_lost("the broker is closed")
 
 
 class RabbitMQBroker(_StreamLog):
@@ -78,26 +132,14 @@ class RabbitMQBroker(_StreamLog):
         topology = rooms_topology(settings.namespaces, settings.max_age, settings.max_bytes)
         super().__init__(settings, ROOMS_STREAM, topology)
         self.publisher = settings.address.user
-        self._outgoing = Outgoing(
-            max_unconfirmed=settings.max_unconfirmed,
-            max_waiting=settings.max_waiting,
-            timeout=settings.publish_timeout,
-        )
-        self._publishing: asyncio.Task[None] | None = None
+        self._publishing = RabbitMQPublisher(settings, self._connect)
         self._closed = False
 
     async def start(self, listener: Listener, start: Start) -> None:
         """See `Log.start`."""
-        publisher = PublisherLink(
-            self._outgoing,
-            lambda: self._connect("publisher"),
-            _send,
-            max_backoff=self._settings.max_backoff,
-        )
-        self._publishing = asyncio.create_task(publisher.run())
         try:
             results = await asyncio.gather(
-                super().start(listener, start), publisher.begun, return_exceptions=True
+                super().start(listener, start), self._publishing.start(), return_exceptions=True
             )
             for error in filter(None, results):
                 raise error
@@ -107,18 +149,16 @@ class RabbitMQBroker(_StreamLog):
 
     def publish(self, envelope: Envelope) -> asyncio.Future[None]:
         """See `Broker.publish`."""
-        return self._outgoing.publish(envelope._replace(publisher=self.publisher))
+        return self._publishing.publish(envelope)
 
     async def close(self) -> None:
         """See `Log.close`; takes at most the time-out of publishing and two seconds."""
         if self._closed:
             return
         self._closed = True
-        self._outgoing.close("the broker is closed")
+        self._publishing.refuse()
         await super().close()
-        await self._outgoing.drained(self._settings.publish_timeout)
-        await end(self._publishing)
-        self._outgoing.connection_lost("the broker is closed")
+        await self._publishing.close()
 
 
 def _send(channel: Channel, envelope: Envelope) -> bool:

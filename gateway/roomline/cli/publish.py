@@ -5,10 +5,10 @@ import secrets
 import sys
 import time
 
-from roomline.broker import Broker, BrokerError, PublishUnconfirmed
+from roomline.broker import BrokerError, PublishUnconfirmed
 from roomline.commandline import data_from, room_from
 from roomline.config import Settings
-from roomline.from_settings import make_broker
+from roomline.from_settings import make_broker, on_rabbitmq
 from roomline.wire import (
     Envelope,
     InvalidData,
@@ -16,22 +16,6 @@ from roomline.wire import (
     Kind,
     body_of,
 )
-
-
-class _Deaf:
-    """A listener that wants nothing: the broker is started to publish only."""
-
-    def deliver(self, partition: int, offset: int, envelope: Envelope) -> None:
-        """Not wanted."""
-
-    def caught_up(self) -> None:
-        """Not wanted."""
-
-    def cut_off(self, reason: str) -> None:
-        """Not wanted: publishing fails and says why."""
-
-    def log_reset(self, reason: str) -> None:
-        """Not wanted."""
 
 
 def publish(settings: Settings, room: str, data: str, *, text: bool, kind: Kind) -> int:
@@ -48,7 +32,7 @@ def publish(settings: Settings, room: str, data: str, *, text: bool, kind: Kind)
         print(f"roomline: {error}", file=sys.stderr)
         return 2
     try:
-        asyncio.run(_append(make_broker(settings), envelope))
+        asyncio.run(_append(settings, envelope))
     except PublishUnconfirmed as error:
         print(f"roomline: it may or may not have been published: {error}", file=sys.stderr)
         return 3
@@ -58,9 +42,36 @@ def publish(settings: Settings, room: str, data: str, *, text: bool, kind: Kind)
     return 0
 
 
-async def _append(broker: Broker, envelope: Envelope) -> None:
+async def _append(settings: Settings, envelope: Envelope) -> None:
+    if settings.broker.startswith("embedded:"):
+        broker = make_broker(settings)
+        try:
+            await broker.start(_Deaf(), "next")
+            await broker.publish(envelope)
+        finally:
+            await broker.close()
+        return
+    from roomline.brokers.rabbitmq import RabbitMQPublisher
+
+    publisher = on_rabbitmq(RabbitMQPublisher, settings)
     try:
-        await broker.start(_Deaf(), "next")
-        await broker.publish(envelope)
+        await publisher.start()
+        await publisher.publish(envelope)
     finally:
-        await broker.close()
+        await publisher.close()
+
+
+class _Deaf:
+    """A listener that wants nothing: whoever writes to the embedded log follows it, too."""
+
+    def deliver(self, partition: int, offset: int, envelope: Envelope) -> None:
+        """Not wanted."""
+
+    def caught_up(self) -> None:
+        """Not wanted."""
+
+    def cut_off(self, reason: str) -> None:
+        """Not wanted: publishing fails and says why."""
+
+    def log_reset(self, reason: str) -> None:
+        """Not wanted."""

@@ -78,8 +78,8 @@ async def look_at_console(
             yield warning(
                 "console",
                 f"{console.url} does not show {console.user} everything: {unseen}",
-                "take a user with the tag monitoring and permissions in the virtual host, such as"
-                " monitor in what roomline definitions prints",
+                "check name and password, of a user with the tag monitoring and permissions in the"
+                " virtual host, such as monitor in what roomline definitions prints",
             )
             return
 
@@ -118,18 +118,27 @@ class _Look:
                     f"RabbitMQ's node {name} is cut off from {', '.join(node['partitions'])}",
                     "mend the network, then restart the nodes that RabbitMQ's manual says",
                 )
-        yield ok("broker", f"RabbitMQ's console shows {len(nodes)} running nodes")
+        running = sum(node.get("running", True) for node in nodes)
+        yield ok("broker", f"RabbitMQ's console shows {running} running nodes")
 
     def exchange(self) -> Iterator[Finding]:
         """An alternate exchange of the rooms' exchange, by argument or by policy."""
         exchange = self._console.get("exchanges", self._vhost, ROOMS_EXCHANGE)
         if exchange is None:
             return  # which was told of by now
-        alternate = exchange["arguments"].get("alternate-exchange")
-        policy = exchange.get("policy")
-        alternate = alternate or self._policy(policy).get("alternate-exchange")
-        if alternate:
-            by = f"by the policy {policy}" if policy else "by an argument"
+        alternate: str | None = exchange["arguments"].get("alternate-exchange", "")
+        policy, by = exchange.get("policy"), "by an argument"
+        if policy and not alternate:
+            alternate, by = self._alternate_by(policy), f"by the policy {policy}"
+        if alternate is None:
+            yield warning(
+                "topology",
+                f"the policy {policy} matches the exchange {ROOMS_EXCHANGE}, and"
+                f" {self._console.user} may not see what it sets",
+                "look whether it sets an alternate exchange, in the console under Admin, or take a"
+                " user with the tag policymaker",
+            )
+        elif alternate:
             yield problem(
                 "topology",
                 f"the exchange {ROOMS_EXCHANGE} has the alternate exchange {alternate}, {by}: what"
@@ -139,11 +148,14 @@ class _Look:
         else:
             yield ok("topology", f"the exchange {ROOMS_EXCHANGE} has no alternate exchange")
 
-    def _policy(self, name: str | None) -> dict[str, Any]:
-        """What a policy sets; nothing, if there is none."""
-        policy = self._console.get("policies", self._vhost, name) if name else None
-        found: dict[str, Any] = policy["definition"] if policy else {}
-        return found
+    def _alternate_by(self, policy: str) -> str | None:
+        """The alternate exchange that a policy sets, "" if none, None if it cannot be seen: only
+        of queues does the console show everybody what policies set."""
+        try:
+            found = self._console.get("policies", self._vhost, policy)
+        except _Unseen:
+            return None
+        return str(found["definition"].get("alternate-exchange", "")) if found else ""
 
     def bindings(self) -> Iterator[Finding]:
         """Missing ones, and those that nobody here knows."""
@@ -213,7 +225,7 @@ class _Look:
                 )
             else:
                 yield ok("topology", f"{stream} has {len(members)} replicas, all up")
-            policy = self._policy(queue.get("policy"))
+            policy = queue.get("effective_policy_definition") or {}
             if kept := {name: policy[name] for name in _RETENTION if name in policy}:
                 text = ", ".join(f"{name} {value}" for name, value in kept.items())
                 if stream == CONTROL_STREAM:

@@ -13,9 +13,14 @@
 
   function by(id) { return document.getElementById(id); }
 
-  function tell(text, bad) {
-    by("told").textContent = text;
-    by("told").className = bad ? "bad" : "";
+  function tell(text, bad) { write("told", text, bad); }
+
+  /* What became of an action stays until the next one. */
+  function report(text, bad) { write("done", text, bad); }
+
+  function write(id, text, bad) {
+    by(id).textContent = text;
+    by(id).className = bad ? "bad" : "";
   }
 
   /* Asking. The token goes into a header: addresses are kept in histories and logs. */
@@ -35,12 +40,13 @@
   }
 
   async function act(path, body, done) {
+    report("");
     try {
       var response = await ask(path, { method: "POST", body: JSON.stringify(body) });
-      tell(response.ok ? done : await reasonOf(response), !response.ok);
+      report(response.ok ? done : await reasonOf(response), !response.ok);
       return response.ok;
     } catch (error) {
-      tell("The node cannot be reached.", true);
+      report("The node cannot be reached.", true);
       return false;
     }
   }
@@ -106,6 +112,7 @@
     ending = null;
     followed = null;
     show(false);
+    report("");
     tell("Not connected.");
   }
 
