@@ -84,3 +84,13 @@ def test_definitions_were_loaded(stack: Stack) -> None:
         "docker", "exec", container, "rabbitmqctl", "-q", "list_users", "--formatter", "json"
     )
     assert {user["user"] for user in json.loads(listed)} == {"gateway", "django", "ops", "monitor"}
+
+
+def test_commands_run_in_a_gateways_container(stack: Stack) -> None:
+    """As the handbook says: with the node's settings."""
+    inside = ("exec", "--no-TTY", "gateway", "roomline")
+    examined = json.loads(stack.compose(*inside, "doctor", "--json"))
+    assert examined["healthy"], examined
+    stack.compose(*inside, "publish", "chat.lobby", '{"text": "from inside"}')
+    followed = stack.compose(*inside, "tail", "chat.lobby", "--since", "first", "--no-follow")
+    assert "from inside" in followed
