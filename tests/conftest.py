@@ -1,5 +1,6 @@
 """What several test folders share: which tests are slow, and which follow each other."""
 
+import signal
 from typing import Any
 
 import pytest
@@ -10,6 +11,10 @@ FIXED_PORTS = (
     *("tests/end_to_end/test_own_project.py", "tests/end_to_end/test_fresh_clone.py"),
 )
 """What uses ports that pages show, or the first free ones after those, as a user's programs do."""
+
+# Where this runs in the background, a shell has it ignore Ctrl-C, and so would the programs that
+# tests start to send them one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Generated tests look for what is wrong, not for what is slow: others may use the machine, too.
 settings.register_profile(
