@@ -511,6 +511,30 @@ async def test_a_client_that_drips_a_message_is_gone_after_two_heartbeats(raw: b
         assert client.server.router.sessions == 0
 
 
+async def test_nothing_between_fragments_keeps_a_message_alive_that_does_not_end(raw: bool) -> None:
+    async with peer(raw, heartbeat_seconds=0.3) as client:
+        client.write(frame(b'["', final=False))
+
+        async def go_on() -> None:
+            while True:
+                client.write(frame(b"", PONG) + frame(b"", PING))
+                await asyncio.sleep(0.02)
+
+        going_on = asyncio.create_task(go_on())
+        try:
+            await until(lambda: len(client.server.behaviour.left) == 1, within=10)
+        finally:
+            going_on.cancel()
+
+
+async def test_pongs_alone_keep_a_client(raw: bool) -> None:
+    async with peer(raw, heartbeat_seconds=0.2) as client:
+        for _ in range(50):
+            client.write(frame(b"", PONG))
+            await asyncio.sleep(0.03)
+        assert client.server.behaviour.left == []
+
+
 async def test_a_client_that_never_answers_a_close_is_cut(raw: bool) -> None:
     async with peer(raw, close_seconds=0.3) as client:
         await until(lambda: client.server.behaviour.clients)

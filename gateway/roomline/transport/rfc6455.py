@@ -73,6 +73,11 @@ class Connection(WebSocketProtocol13):
         self._failed = False
         """There are no frames to be found any more: everything is dropped."""
 
+    @property
+    def amid_message(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._opcode is not None
+
     # The handshake.
 
     def _handle_websocket_headers(self, handler: WebSocketHandler) -> None:

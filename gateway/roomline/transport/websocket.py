@@ -131,7 +131,7 @@ class WebSocket(WebSocketTransport):
             session.interrupted(self)
 
     def on_pong(self, data: bytes) -> None:
-        self._unanswered = 0
+        self._alive()
 
     def on_close(self) -> None:
         self.active = False
@@ -189,8 +189,13 @@ class WebSocket(WebSocketTransport):
         if self._writer.blocked:
             self.active = False
 
+    def _alive(self) -> None:
+        # Not while a message does not end, whatever comes between its fragments: it takes memory.
+        if not (isinstance(self.ws_connection, Connection) and self.ws_connection.amid_message):
+            self._unanswered = 0
+
     def _drained(self) -> None:
-        self._unanswered = 0
+        self._alive()
         if self.session is not None and self.ws_connection is not None:
             self.active = True
             self.session.flush()
