@@ -52,9 +52,22 @@ class TestForwarded:
         assert client("127.0.0.1", "10.0.0.1").address == "10.0.0.1"
         assert client("127.0.0.1").address == "127.0.0.1"
 
-    @pytest.mark.parametrize("hop", ["unknown", "", "1.2.3.4:80", "_hidden", "1.2.3", "é"])
+    @pytest.mark.parametrize(
+        "hop", ["unknown", "", "1.2.3.4:", "1.2.3.4:x", "[::1", "_hidden", "1.2.3", "é"]
+    )
     def test_what_is_no_address_ends_the_way(self, hop: str) -> None:
         assert client("10.1.2.3", f"198.51.100.7, {hop}, 10.9.9.9").address == "10.9.9.9"
+
+    @pytest.mark.parametrize(
+        ("hop", "address"),
+        [
+            ("192.0.2.1:4711", "192.0.2.1"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+        ],
+    )
+    def test_a_port_behind_an_address(self, hop: str, address: str) -> None:
+        assert client("10.1.2.3", f"198.51.100.7, {hop}").address == address
 
     def test_the_nearest_proxy_says_the_scheme(self) -> None:
         assert client("10.1.2.3", scheme="https, http").scheme == "http"

@@ -27,6 +27,7 @@ class _Misdirected(RequestHandler):
     def set_default_headers(self) -> None:
         self.clear_header("Server")
         self.clear_header("Content-Type")
+        self.set_header("X-Content-Type-Options", "nosniff")
 
     def prepare(self) -> None:
         self.set_status(MISDIRECTED)

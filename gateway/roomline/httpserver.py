@@ -3,6 +3,7 @@ believed only from the proxies that are listed."""
 
 import ipaddress
 import logging
+import re
 import resource
 from collections import Counter
 from collections.abc import Awaitable, Collection
@@ -23,6 +24,7 @@ from roomline.core.address import network_of
 SPARE_FILES: Final = 64
 """Descriptors kept for the broker, the log and the internal port when clients take all others."""
 
+_WITH_PORT = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|(\d+\.\d+\.\d+\.\d+))(?::\d{1,5})?", re.ASCII)
 _log = logging.getLogger(__name__)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -45,7 +47,7 @@ def forwarded(peer: Client, headers: HTTPHeaders, trusted: Collection[Network]) 
         return peer
     address, scheme = peer
     for hop in reversed(headers.get("X-Forwarded-For", "").split(",")):
-        hop = hop.strip()
+        hop = _without_port(hop.strip())
         if _parse(hop) is None:
             break
         address = hop
@@ -53,6 +55,12 @@ def forwarded(peer: Client, headers: HTTPHeaders, trusted: Collection[Network]) 
             break
     said = headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip().lower()
     return Client(address, said if said in ("http", "https") else scheme)
+
+
+def _without_port(hop: str) -> str:
+    """Some proxies write the port behind the address, and that of IPv6 then in brackets."""
+    found = _WITH_PORT.fullmatch(hop)
+    return (found[1] or found[2]) if found else hop
 
 
 def _listed(address: str, networks: Collection[Network]) -> bool:

@@ -106,10 +106,13 @@ class Gateway:
             **server_limits(options),
         )
         self._public.trusted_proxies = settings.trusted_proxies
-        self._public.per_address = settings.connections_per_address
         # Counted where it happens, shown with all else.
         self._public.refused = self._endpoint.registry.refused = self.node.counters.refused
         self._public.max_files = raise_file_limit(files_wanted(settings), outgoing_wanted(settings))
+        # One address must leave room for others, however few files there are.
+        self._public.per_address = min(
+            settings.connections_per_address, max(1, self._public.max_files // 2)
+        )
         if self._cluster is not None:
             self._cluster.bound_files(self._public.max_files)
         self._internal = GatewayServer(

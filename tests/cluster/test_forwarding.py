@@ -47,6 +47,26 @@ async def test_every_request_finds_the_session_wherever_it_lands(nodes: list[Nod
         assert node.counters.forwarded == {"answered": 3}
 
 
+async def test_what_one_node_takes_another_takes_from_it(nodes: list[Node]) -> None:
+    """A head becomes longer on the way."""
+    one, other = nodes
+    path = session_of(other)
+    assert await poll(one.port, path) == "o"
+    async with connected(one.port) as client:
+        cookie = "a=" + "x" * 15_000
+        answer = await client.request(
+            "POST", f"{path}/xhr_send", b'["long"]', headers={"Cookie": cookie}
+        )
+        assert answer.status == 204
+    async with connected(one.port) as client:
+        head = (
+            f"POST {path}/xhr_send?{'é' * 5_000} HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n"
+        )
+        client.writer.write(head.encode("latin-1") + b'["strange"]')
+        assert (await client.head()).status == 204
+    assert await poll(one.port, path) == 'a["long","strange"]'
+
+
 @pytest.mark.parametrize("name", ["xhr_streaming", "eventsource"])
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 async def test_streams_come_as_they_are_made(nodes: list[Node], name: str, version: str) -> None:

@@ -484,6 +484,20 @@ async def test_draining(front: Fronts) -> None:
         assert json.loads((await ended(late))["data"])["code"] == "draining"
 
 
+@pytest.mark.parametrize("since", ["hello", "a%0d%0aX-Evil:1%0d%0a%0d%0abody", "a%0aevent:%20x"])
+async def test_what_is_no_position_is_not_repeated(front: Fronts, since: str) -> None:
+    """While nobody can look it up, either."""
+    node = await front(ready=False, waiting_seconds=0.3)
+    await node.proxy.keeper.drain(0)
+    async with connected(node.port) as client:
+        answer = await client.request("GET", f"/roomline/rooms/news.a/events?since={since}")
+        assert answer.status == 200
+        assert not answer["Roomline-Position"]
+        body = (await client.body(answer)).decode()
+        assert "draining" in body
+        assert not any(word in body for word in ("hello", "body", "event: x"))
+
+
 async def test_draining_while_the_log_cannot_be_read(front: Fronts) -> None:
     node = await front(ready=False, waiting_seconds=0.3)
     keeper = node.proxy.keeper

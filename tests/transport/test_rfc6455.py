@@ -5,12 +5,14 @@ import hashlib
 import inspect
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from roomline.transport import rfc6455
 from roomline.transport.rfc6455 import Connection
 from tornado import websocket as tornado_websocket
 from tornado.iostream import IOStream
@@ -481,7 +483,10 @@ async def test_what_just_fits(raw: bool) -> None:
 # Slow clients.
 
 
-async def test_pongs_for_a_client_that_does_not_read_do_not_pile_up(raw: bool) -> None:
+async def test_pongs_for_a_client_that_does_not_read_do_not_pile_up(
+    raw: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rfc6455, "FRAMES_PER_SECOND", 10**9)
     async with peer(raw) as client:
         await until(lambda: client.server.behaviour.clients)
         stream = client.stream
@@ -525,6 +530,32 @@ async def test_nothing_between_fragments_keeps_a_message_alive_that_does_not_end
             await until(lambda: len(client.server.behaviour.left) == 1, within=10)
         finally:
             going_on.cancel()
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [frame(b"", PING), frame(b"")],
+    ids=["pings", "nothing"],
+)
+async def test_frames_are_read_at_a_pace_that_leaves_time_for_others(
+    raw: bool, flood: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever they carry. What comes faster waits where it comes from."""
+    monkeypatch.setattr(rfc6455, "FRAMES_PER_SECOND", 20)
+    monkeypatch.setattr(rfc6455, "FRAMES_BURST", 50)
+    read = []
+    read_frame = rfc6455.Connection._read_frame
+
+    async def counted(connection: rfc6455.Connection) -> None:
+        read.append(time.monotonic())
+        await read_frame(connection)
+
+    monkeypatch.setattr(rfc6455.Connection, "_read_frame", counted)
+    async with peer(raw) as client:
+        client.write(flood * 500)
+        await asyncio.sleep(2)
+        assert 50 <= len(read) <= 120
+        assert client.server.behaviour.left == []
 
 
 async def test_pongs_alone_keep_a_client(raw: bool) -> None:
@@ -581,7 +612,7 @@ async def test_a_connection_has_the_attributes_that_we_know() -> None:
         [known] = client.server.behaviour.clients
         connection = known.link.handler.ws_connection  # type: ignore[attr-defined]
         assert type(connection) is Connection
-        ours = {"_opcode", "_message", "_text", "_deaf", "_failed"}
+        ours = {"_opcode", "_message", "_text", "_deaf", "_failed", "_allowance", "_allowed_at"}
         theirs = set(vars(connection)) - ours
         assert theirs == ATTRIBUTES | {"_selected_subprotocol"}
 

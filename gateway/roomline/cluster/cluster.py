@@ -28,6 +28,9 @@ _MEET_SECONDS: Final = 2.0
 """How long a node waits at its start for those of which it knows that they are there."""
 
 _PART_SECONDS: Final = 2.0
+_HEADS: Final = {"max_header_size": 65_536}
+"""What is handed on was bounded where it came in, and is longer now: bytes beyond ASCII are written
+as three, and headers tell whom it is from."""
 
 log = logging.getLogger(__name__)
 
@@ -66,14 +69,14 @@ class Cluster:
         self._servers: list[NodeServer] = []
         self._path = Path(settings.directory, f"{id}.node") if settings.directory else None
         if self._path is not None:
-            server = NodeServer(self.local, **limits)
+            server = NodeServer(self.local, **limits | _HEADS)
             server.add_socket(bind_unix_socket(str(self._path), 0o600, _BACKLOG))
             self._servers.append(server)
         port = 0
         if settings.host:
             sockets = bind_sockets(settings.port, settings.host, backlog=_BACKLOG)
             port = sockets[0].getsockname()[1]
-            sealed = SealedServer(self.local, **limits)
+            sealed = SealedServer(self.local, **limits | _HEADS)
             sealed.key = settings.key
             sealed.add_sockets(sockets)
             self._servers.append(sealed)

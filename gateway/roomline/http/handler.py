@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from roomline.http.bearer import Bearers
 from roomline.http.errors import ApiError, Failure
@@ -69,8 +69,15 @@ class ApiHandler(Handler):
             )
 
 
+@stream_request_body
 class NothingHere(Handler):
-    """Every path that is not one of ours."""
+    """Every path that is not one of ours. What is sent there is not kept."""
 
-    def prepare(self) -> None:
+    def nothing(self) -> None:
+        """Said when the request has ended, and not before: its end may be unclear."""
         raise Failure(ApiError.NOT_FOUND, "there is nothing at this path")
+
+    get = head = post = put = patch = delete = options = nothing
+
+    def data_received(self, chunk: bytes) -> None:
+        """Of no use to anybody."""

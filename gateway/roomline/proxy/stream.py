@@ -8,6 +8,7 @@ from roomline.holding import Hold
 from roomline.proxy.frames import FORMATS, Beginning, Format
 from roomline.proxy.held import Answer, Held, Owner
 from roomline.relay import Client
+from roomline.wire import parse_position
 from roomline.writer import PATIENCE, Writer, chunk, limit_silence
 
 
@@ -67,7 +68,9 @@ class HeldStream(Held):
             return
         # Told so, and not refused, which browsers would take for good.
         if not self._client.began:
-            self._open(Beginning(self._hold.room, self._since, None))
+            # Not whatever a stranger has written there: nobody has looked at it yet.
+            since = self._since if parse_position(self._since or "") else None
+            self._open(Beginning(self._hold.room, since, None))
         self._finish_drained()
 
     def on_due(self, now: float) -> None:

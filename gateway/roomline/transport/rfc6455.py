@@ -6,9 +6,11 @@ nothing on the wire), and cuts the connection where the RFC wants to tell why. W
 insides is pinned by tests/transport/test_rfc6455.py.
 """
 
+import asyncio
 import codecs
 import contextlib
 import socket
+import time
 from asyncio import Future
 from base64 import b64decode
 from typing import Any, Final, Protocol
@@ -24,6 +26,14 @@ INVALID_DATA: Final = 1007
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PONG = 0, 1, 2, 8, 10
 _FINAL, _RESERVED, _CONTROL, _MASKED = 0x80, 0x70, 0x08, 0x80
 _KEY_BYTES: Final = 16
+
+FRAMES_PER_SECOND: Final = 200
+FRAMES_BURST: Final = 1000
+"""What one client's frames may be read at, whatever they are: those that carry no message, which
+nothing else counts, cost time as well. More of them wait in the client's own buffers."""
+FRAME_BYTES: Final = 8192
+"""So much data counts as a frame more."""
+_PAUSE_SECONDS = 0.25
 _DROPPED_AT_ONCE: Final = 65_536
 
 _ON_THE_WIRE: Final = frozenset({*range(1000, 1004), *range(1007, 1015)})
@@ -72,6 +82,9 @@ class Connection(WebSocketProtocol13):
         """The client was told to go: frames are read, and their data is dropped."""
         self._failed = False
         """There are no frames to be found any more: everything is dropped."""
+        self._allowance = float(FRAMES_BURST)
+        self._allowed_at = time.monotonic()
+        """Frames that may be read at once, and when that was counted."""
 
     @property
     def amid_message(self) -> bool:
@@ -106,6 +119,9 @@ class Connection(WebSocketProtocol13):
         if size > 125:
             size = int.from_bytes(await self._read_bytes(2 if size == 126 else 8))
         mask = await self._read_bytes(4)
+        self._allowance -= 1
+        if self._allowance < 0:
+            await self._slow_down()
         if opcode & _CONTROL:
             self._control(opcode, unmask(mask, await self._read_bytes(size)))
             return
@@ -117,6 +133,15 @@ class Connection(WebSocketProtocol13):
         await self._read_data(mask, size, final)
         if final:
             self._opcode = None
+
+    async def _slow_down(self) -> None:
+        now = time.monotonic()
+        earned = (now - self._allowed_at) * FRAMES_PER_SECOND
+        self._allowance = min(FRAMES_BURST, self._allowance + earned)
+        self._allowed_at = now
+        if self._allowance < 0:
+            # As long as it takes to earn what was spent, and some frames more at a time.
+            await asyncio.sleep(_PAUSE_SECONDS - self._allowance / FRAMES_PER_SECOND)
 
     def _check_head(self, first: int, second: int, opcode: int, final: bool) -> None:
         if first & _RESERVED:
@@ -140,6 +165,7 @@ class Connection(WebSocketProtocol13):
             if left:
                 piece = await self.stream.read_bytes(left, partial=True)
                 self._wire_bytes_in += len(piece)
+                self._allowance -= len(piece) / FRAME_BYTES
                 left -= len(piece)
             whole = not left
             if self._stays_deaf():

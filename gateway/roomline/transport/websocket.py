@@ -48,8 +48,9 @@ class WebSocket(WebSocketTransport):
     # The handshake.
 
     def set_default_headers(self) -> None:
-        """Nobody needs to know what serves this."""
+        """Nobody needs to know what serves this; and errors are not what they are taken for."""
         self.clear_header("Server")
+        self.set_header("X-Content-Type-Options", "nosniff")
 
     def _execute(self, transforms: Any, *args: Any, **kwargs: Any) -> Any:
         # sockjs-tornado checks the handshake here, ahead of `prepare`; Tornado does it as well.
