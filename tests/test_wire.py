@@ -8,6 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from roomline.revocations import (
+    Revocation,
+    RoomRevoked,
+    UserRevoked,
+    revocation_envelopes,
+    revocations_of,
+)
 from roomline.wire import (
     CONTROL_NAMESPACE,
     KINDS,
@@ -17,10 +24,7 @@ from roomline.wire import (
     Envelope,
     InvalidData,
     InvalidName,
-    Revocation,
-    RoomRevoked,
     Sender,
-    UserRevoked,
     body_of,
     check_room,
     check_user_id,
@@ -31,8 +35,6 @@ from roomline.wire import (
     message_id_of,
     namespace_of,
     properties_of,
-    revocation_envelopes,
-    revocations_of,
     shorten,
     user_room,
     utf8_length,

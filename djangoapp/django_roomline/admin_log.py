@@ -52,7 +52,7 @@ def _tell_of_many(event: Event) -> None:
 
     setattr(bulk_create, _MARK, True)
     # Django sends no signal for it, and has no other place to listen.
-    LogEntryManager.bulk_create = bulk_create  # type: ignore[method-assign]
+    LogEntryManager.bulk_create = bulk_create  # type: ignore[method-assign]  # as said
 
 
 def _made(entries: Sequence[LogEntry]) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,6 @@ What it reads again before that entry is what repeats are recognised by, as gate
 """
 
 import logging
-import random
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -25,6 +24,7 @@ from django_roomline import conf
 from django_roomline.archive_store import AnotherArchiver, Found, Store
 from django_roomline.logreader import Entry, LogReader, LogUnreadable, reader_of
 from django_roomline.models import NOTHING, ArchiveProgress
+from django_roomline.pauses import Pauses
 from django_roomline.stopping import Stop
 
 BATCH: Final = 500
@@ -32,8 +32,6 @@ READ_SECONDS: Final = 0.5
 """How long one look at the log lasts: so soon is a signal to stop obeyed."""
 OTHER_SECONDS: Final = 5.0
 """How long to leave the archive to an archiver that was faster."""
-FIRST_PAUSE: Final = 0.2
-LONGEST_PAUSE: Final = 10.0
 REPORT_SECONDS: Final = 10.0
 
 _logger = logging.getLogger("django_roomline")
@@ -128,7 +126,7 @@ class Archiver:
         self._stop = stop
         self._window = window
         self._batch = batch
-        self._pause = FIRST_PAUSE
+        self._pauses = Pauses()
         self._reported = 0.0
 
     def run(self) -> None:
@@ -193,7 +191,7 @@ class Archiver:
             entries = self._reader.read(self._batch, patience)
             if entries:
                 heard = time.monotonic()
-                self._pause = FIRST_PAUSE
+                self._pauses.reset()
                 self._take(progress, thread, entries, waiting)
             elif time.monotonic() - heard >= self._reader.silence:
                 thread.silent()
@@ -238,8 +236,7 @@ class Archiver:
 
     def _wait_after(self, problem: str) -> None:
         _logger.warning("the archive waits: %s", problem)
-        self._stop.wait(self._pause * random.uniform(0.5, 1))  # noqa: S311 - spreads, guards nothing
-        self._pause = min(LONGEST_PAUSE, self._pause * 2)
+        self._stop.wait(self._pauses.next())
 
 
 def archiver_of(settings: conf.Settings, stop: Stop) -> Archiver:

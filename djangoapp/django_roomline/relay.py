@@ -13,7 +13,6 @@ lease and did not know.
 import contextlib
 import enum
 import logging
-import random
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -29,6 +28,7 @@ from django_roomline.commits import Send
 from django_roomline.exceptions import PublishError, PublishRejected, PublishReturned
 from django_roomline.leases import Hold
 from django_roomline.models import OutboxMessage
+from django_roomline.pauses import Pauses
 from django_roomline.publishing import send
 from django_roomline.revocations import begun_now
 from django_roomline.stopping import Stop
@@ -41,8 +41,6 @@ BATCH: Final = 100
 """Rows that are read, and deleted, at once: what a crash can make repeats of."""
 RETURNED_SECONDS: Final = 2.0
 """How long a namespace rests of which RabbitMQ has returned a publication."""
-FIRST_PAUSE: Final = 0.25
-LONGEST_PAUSE: Final = 10.0
 
 _logger = logging.getLogger("django_roomline")
 
@@ -78,15 +76,14 @@ class Relay:
 
         While the broker or the database is away it tries again, less and less often.
         """
-        failures = 0
+        pauses = Pauses()
         while not self._stop.asked:
             try:
                 self.drain()
-                failures, pause = 0, interval
+                pauses.reset()
+                pause = interval
             except (PublishError, DatabaseError) as error:
-                bound = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 32))
-                failures += 1
-                pause = random.uniform(bound / 2, bound)  # noqa: S311 - spreads load, guards nothing
+                pause = pauses.next()
                 _logger.warning("the outbox waits, next try in %.1f seconds: %s", pause, error)
                 # If it was the database that went away, the connection does not come back.
                 with contextlib.suppress(DatabaseError):

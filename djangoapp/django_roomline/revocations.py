@@ -28,15 +28,17 @@ from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 from django.http import HttpRequest
 from django.utils import timezone
-from roomline.wire import (
-    Envelope,
+from roomline.revocations import (
     Revocation,
     RoomRevoked,
     UserRevoked,
-    check_room,
-    check_user_id,
     revocation_envelopes,
     revocations_of,
+)
+from roomline.wire import (
+    Envelope,
+    check_room,
+    check_user_id,
 )
 
 from django_roomline import conf

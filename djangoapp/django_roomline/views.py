@@ -57,6 +57,7 @@ def _read_user_anew(request: HttpRequest) -> None:
     if of_session is None and isinstance(user, SimpleLazyObject):
         return
     if user == of_session:
+        # Django's own place for it, which its types do not know.
         request.user = request._cached_user = get_user(request)  # type: ignore[attr-defined]
     elif isinstance(user, model):
         found = model._default_manager.filter(pk=user.pk).first()

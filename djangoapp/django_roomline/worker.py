@@ -13,7 +13,6 @@ worker, which may have been done already; a handler tells by the request's id.
 
 import logging
 import queue
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -23,13 +22,12 @@ from django.db import close_old_connections, connections, reset_queries
 from roomline.requests import DEFAULT_TIMEOUT, Answer, error_answer
 
 from django_roomline.answering import answer
+from django_roomline.pauses import Pauses
 from django_roomline.requests import Handler, handler_of
 from django_roomline.sources import Delivery, Source, SourceUnavailable
 
 RETRY_SECONDS: Final = (0.2, 1.0)
 """Pauses before the second and the third attempt at what has met a defect."""
-FIRST_PAUSE: Final = 0.25
-LONGEST_PAUSE: Final = 10.0
 _TAKE_SECONDS = 0.25  # a stop is heard between two takes
 _TEND_SECONDS = 0.02
 
@@ -86,16 +84,14 @@ class Worker:
         done or has exceeded its time."""
         for thread in self._threads:
             thread.start()
-        failures = 0
+        pauses = Pauses()
         try:
             while not self._stop.asked:
                 try:
                     self._take()
-                    failures = 0
+                    pauses.reset()
                 except SourceUnavailable as error:
-                    bound = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 32))
-                    failures += 1
-                    pause = random.uniform(bound / 2, bound)  # noqa: S311 - spreads load
+                    pause = pauses.next()
                     _logger.warning("no requests, next try in %.1f seconds: %s", pause, error)
                     self._wait(pause)
             self._finish()

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 
 from roomline.core.revocations import Revocations
 from roomline.reading import Reading
-from roomline.wire import Envelope, InvalidData, UserRevoked, revocations_of, shorten
+from roomline.revocations import UserRevoked, revocations_of
+from roomline.wire import Envelope, InvalidData, shorten
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ can type one into the RabbitMQ console; what Roomline adds travels in AMQP prope
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Final, Literal, NamedTuple, get_args
@@ -24,11 +24,6 @@ CONTROL_NAMESPACE: Final = "control"
 
 CONTROL_STREAM: Final = "control.log"
 """The RabbitMQ stream that holds them, and nothing else."""
-
-USER_REVOCATIONS: Final = "control.user"
-ROOM_REVOCATIONS: Final = "control.room"
-USERS_PER_REVOCATION: Final = 500
-"""Ids of at most 64 characters: half of what a body may be."""
 
 NOTICES_ROOM: Final = "system.notices"
 """The room that every client hears without subscribing, if its namespace is configured."""
@@ -85,24 +80,6 @@ class Envelope(NamedTuple):
     key: str | None = None
     publisher: str | None = None
 
-
-class UserRevoked(NamedTuple):
-    """Tokens of this user that are of an older generation are good no more."""
-
-    user_id: str
-    generation: int
-
-
-class RoomRevoked(NamedTuple):
-    """What tokens of an older generation say about this room counts no more. `closed`: and nobody
-    may use it."""
-
-    room: str
-    generation: int
-    closed: bool = False
-
-
-Revocation = UserRevoked | RoomRevoked
 
 MAX_GENERATION: Final = 2**53 - 1
 """Generations are whole numbers from 0 to this one, which every JSON parser keeps exactly."""
@@ -323,65 +300,6 @@ def envelope_of(room: str, body: bytes, properties: Mapping[str, Any]) -> Envelo
         key=_text(headers.get("key"), MAX_KEY_LENGTH),
         publisher=_text(properties.get("user_id"), 255),
     )
-
-
-def revocation_envelopes(revocations: Iterable[Revocation]) -> list[Envelope]:
-    """The publications that tell every gateway of these: one for each room, and as few as can be
-    for users, of whom a group may have thousands."""
-    users: dict[int, list[str]] = {}
-    envelopes = []
-    for revocation in revocations:
-        if isinstance(revocation, UserRevoked):
-            users.setdefault(revocation.generation, []).append(revocation.user_id)
-        else:
-            body = body_of(revocation._asdict())
-            envelopes.append(Envelope(ROOM_REVOCATIONS, body, kind="system"))
-    for generation, ids in users.items():
-        for first in range(0, len(ids), USERS_PER_REVOCATION):
-            some = ids[first : first + USERS_PER_REVOCATION]
-            body = body_of({"users": some, "generation": generation})
-            envelopes.append(Envelope(USER_REVOCATIONS, body, kind="system"))
-    return envelopes
-
-
-def revocations_of(envelope: Envelope) -> list[Revocation]:
-    """The revocations that an envelope carries, one at least; raises `InvalidData`.
-
-    Whether it counts is another question: its publisher must be one that may revoke.
-    """
-    try:
-        body = _decoder.decode(envelope.body.decode())
-    except (ValueError, RecursionError):  # too many digits are a plain ValueError
-        raise _no_revocation(envelope) from None
-    try:
-        generation = body["generation"]
-        if not is_generation(generation):
-            raise InvalidData(
-                f"its generation is {shorten(generation)}, accepted is 0 to {MAX_GENERATION}"
-            )
-        if envelope.room == USER_REVOCATIONS:
-            users = body["users"]
-            if not isinstance(users, list) or not users:
-                raise InvalidData(f"its users are {shorten(users)}, accepted is a list of ids")
-            return [UserRevoked(check_user_id(user), generation) for user in users]
-        if envelope.room == ROOM_REVOCATIONS:
-            closed = body.get("closed", False)
-            if not isinstance(closed, bool):
-                raise InvalidData(f"closed is {shorten(closed)}, accepted is true or false")
-            return [RoomRevoked(check_room(body["room"]), generation, closed)]
-    except InvalidName as error:
-        raise InvalidData(str(error)) from None
-    except KeyError as error:
-        raise InvalidData(f"its body has no {error}") from None
-    except TypeError:
-        raise _no_revocation(envelope) from None
-    raise InvalidData(
-        f"room {shorten(envelope.room)} is neither {USER_REVOCATIONS} nor {ROOM_REVOCATIONS}"
-    )
-
-
-def _no_revocation(envelope: Envelope) -> InvalidData:
-    return InvalidData(f"its body is {shorten(envelope.body)}, no revocation as JSON")
 
 
 def is_generation(value: object) -> bool:

@@ -11,8 +11,9 @@ pytest.register_assert_rewrite("tests.brokers.contract")
 from roomline.broker import Log  # noqa: E402
 from roomline.brokers.embedded import EmbeddedBroker, control_log  # noqa: E402
 from roomline.brokers.rabbitmq import RabbitMQControlLog  # noqa: E402
+from roomline.revocations import RoomRevoked, UserRevoked, revocation_envelopes  # noqa: E402
 from roomline.sqlitelog import CONTROL_SUFFIX, SqliteLog  # noqa: E402
-from roomline.wire import Envelope, RoomRevoked, UserRevoked, revocation_envelopes  # noqa: E402
+from roomline.wire import Envelope  # noqa: E402
 
 from tests.brokers.contract import NAMESPACES, Recorder  # noqa: E402
 from tests.brokers.rabbitmq_world import RabbitMQWorld  # noqa: E402

@@ -19,10 +19,10 @@ from roomline.client import (
     Transport,
 )
 from roomline.core.codes import Disconnect, ErrorCode, Unsubscribed
+from roomline.revocations import Revocation, RoomRevoked, UserRevoked, revocation_envelopes
 from roomline.sqlitelog import CONTROL_SUFFIX, PUBLISHER, SqliteLog
 from roomline.testing import LiveGateway
 from roomline.tokens import Grants, Keyring, sign_connection, sign_room
-from roomline.wire import Revocation, RoomRevoked, UserRevoked, revocation_envelopes
 
 from tests.support.until import until
 

@@ -4,8 +4,8 @@ import pytest
 from roomline.core.codec import ProtocolError
 from roomline.core.codes import ErrorCode
 from roomline.core.policy import Access, Namespace, Policy, Principal, Rule
+from roomline.revocations import Revocation, RoomRevoked, UserRevoked
 from roomline.tokens import Grants, Keyring, sign_connection, sign_room
-from roomline.wire import Revocation, RoomRevoked, UserRevoked
 
 KEYS = Keyring({"k1": "s" * 32})
 NOW = 1_000_000.0

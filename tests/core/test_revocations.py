@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from roomline.core.revocations import FORGET_AFTER, Revocations
+from roomline.revocations import Revocation, RoomRevoked, UserRevoked
 from roomline.tokens import LEEWAY, MAX_LIFETIME
-from roomline.wire import Revocation, RoomRevoked, UserRevoked
 
 NAMES = st.sampled_from(["a", "b", "c"])
 GENERATIONS = st.integers(0, 20)

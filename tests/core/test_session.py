@@ -24,8 +24,9 @@ from roomline.core.session import (
     Session,
     Welcome,
 )
+from roomline.revocations import RoomRevoked, UserRevoked
 from roomline.tokens import Grants, Keyring, sign_connection, sign_room
-from roomline.wire import RoomRevoked, Sender, UserRevoked
+from roomline.wire import Sender
 
 KEYS = Keyring({"k1": "s" * 32})
 NOW = 1_000_000.0

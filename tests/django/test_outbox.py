@@ -21,7 +21,8 @@ from django_roomline import (
 from django_roomline import relay as relay_module
 from django_roomline.leases import Hold
 from django_roomline.models import DatabaseTime, Lease, OutboxMessage
-from django_roomline.relay import FIRST_PAUSE, LEASE, LONGEST_PAUSE, Outcome, Relay
+from django_roomline.pauses import FIRST_PAUSE, LONGEST_PAUSE
+from django_roomline.relay import LEASE, Outcome, Relay
 from roomline.wire import MAX_BODY_BYTES, Envelope, InvalidData, InvalidName, Sender
 
 Entries = Callable[[], list[Envelope]]

@@ -31,16 +31,10 @@ from django_roomline.models import (
 from django_roomline.publishing import replaced_by
 from django_roomline.revocations import revoke_room, revoke_user
 from django_roomline.testing import recording, relay_outbox
+from roomline.revocations import RoomRevoked, UserRevoked, revocations_of
 from roomline.sqlitelog import CONTROL_SUFFIX, SqliteLog
 from roomline.tokens import Keyring, verify_connection, verify_room
-from roomline.wire import (
-    Envelope,
-    InvalidName,
-    RoomRevoked,
-    UserRevoked,
-    body_of,
-    revocations_of,
-)
+from roomline.wire import Envelope, InvalidName, body_of
 
 from tests.django.people.models import Courier, Person
 
@@ -370,7 +364,7 @@ def test_one_that_fails_keeps_none_of_the_others(
             raise BrokerUnavailable("just now")
 
     monkeypatch.setattr("django_roomline.revocations.send", send)
-    monkeypatch.setattr("roomline.wire.USERS_PER_REVOCATION", 1)
+    monkeypatch.setattr("roomline.revocations.USERS_PER_REVOCATION", 1)
     group = Group.objects.create(name="g")
     users = [User.objects.create(username=str(number)) for number in range(3)]
     group.user_set.add(*users)

@@ -13,9 +13,10 @@ from roomline.brokers.embedded import EmbeddedBroker, control_log
 from roomline.core.limits import NodeLimits
 from roomline.core.policy import Namespace, Policy, Rule
 from roomline.node import Node
+from roomline.revocations import Revocation, RoomRevoked, UserRevoked, revocation_envelopes
 from roomline.sqlitelog import CONTROL_SUFFIX, PUBLISHER, SqliteLog
 from roomline.tokens import Grants, sign_connection, sign_room
-from roomline.wire import Envelope, Revocation, RoomRevoked, UserRevoked, revocation_envelopes
+from roomline.wire import Envelope
 
 from tests.node.test_node import KEYS, Browser, until
 

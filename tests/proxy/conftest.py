@@ -16,9 +16,10 @@ from roomline.holding import HOLD_HEADER
 from roomline.httpserver import GatewayServer
 from roomline.node import Node
 from roomline.proxy import HeldSettings, Keeper, Proxy, ProxySettings, RoomEvents
+from roomline.revocations import Revocation, revocation_envelopes
 from roomline.sqlitelog import CONTROL_SUFFIX, PUBLISHER, SqliteLog
 from roomline.transport import Endpoint, TransportSettings, own_origin, server_limits
-from roomline.wire import Envelope, Revocation, body_of, revocation_envelopes
+from roomline.wire import Envelope, body_of
 from tornado.netutil import bind_sockets
 from tornado.routing import AnyMatches
 from tornado.routing import Rule as Route

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from roomline.core.position import BEGINNING
 from roomline.proxy.events import STATUSES
-from roomline.wire import Revocation, RoomRevoked, UserRevoked
+from roomline.revocations import Revocation, RoomRevoked, UserRevoked
 
 from tests.proxy.conftest import Front, Fronts
 from tests.support.events import EventReader

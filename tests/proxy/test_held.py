@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from roomline.core.codes import Unsubscribed
 from roomline.core.position import BEGINNING
-from roomline.wire import Revocation, RoomRevoked, UserRevoked
+from roomline.revocations import Revocation, RoomRevoked, UserRevoked
 
 from tests.proxy.conftest import Asked, Fronts, holding
 from tests.support.until import until

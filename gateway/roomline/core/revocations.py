@@ -7,8 +7,8 @@ deny, in whatever order they are told, and as often as they are.
 from collections import OrderedDict
 from typing import Final
 
+from roomline.revocations import Revocation, UserRevoked
 from roomline.tokens import LEEWAY, MAX_LIFETIME
-from roomline.wire import Revocation, UserRevoked
 
 FORGET_AFTER: Final = MAX_LIFETIME + LEEWAY + 3600
 """Seconds after which no token from before a revocation can still be good. The last hour is for

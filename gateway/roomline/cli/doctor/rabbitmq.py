@@ -23,13 +23,15 @@ from roomline.brokers.rabbitmq_settings import RabbitMQSettings
 from roomline.brokers.topology import Binding, Item, Refusal
 from roomline.cli.doctor.findings import Finding, ok, problem, warning
 from roomline.requests import NODE_QUEUE_PREFIX, NODES_EXCHANGE, REQUESTS_EXCHANGE
+from roomline.revocations import (
+    USER_REVOCATIONS,
+)
 from roomline.wire import (
     CONTROL_STREAM,
     MAX_BODY_BYTES,
     MAX_ROOM_BYTES,
     ROOMS_EXCHANGE,
     ROOMS_STREAM,
-    USER_REVOCATIONS,
 )
 
 _SECONDS: Final = 5.0
